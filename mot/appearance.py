@@ -1,0 +1,78 @@
+"""Appearance: how alike two embeddings look, and what a track remembers of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """(N, E) vectors scaled to length 1; a zero vector stays zero."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+
+
+class Gallery:
+    """The last `budget` embeddings of every track, as ring buffers in one array.
+
+    A track is a row, in the order of the tracker's table; its buffer stays where it is in the pool, so that
+    births and deaths move no vectors. The pool grows with use, in both directions, by doubling.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._pool: Vectors = np.zeros((0, 1, 0), np.float32)  # (P, capacity, E), unit length
+        self._place: NDArray[np.int64] = np.empty(0, np.int64)  # (T,) the track's buffer in the pool
+        self._count: NDArray[np.int64] = np.empty(0, np.int64)  # (T,) embeddings ever added
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+    @property
+    def size(self) -> int | None:
+        """E, the width of the embeddings; None before the first one."""
+        return self._pool.shape[2] or None
+
+    def keep(self, mask: NDArray[np.bool_]) -> None:
+        """Forget the tracks that are False in `mask` (T,)."""
+        self._place, self._count = self._place[mask], self._count[mask]
+
+    def append(self, vectors: Vectors) -> None:
+        """A new track for each of `vectors` (N, E), which are its first memory."""
+        known, total = len(self), len(self) + len(vectors)
+        if total > len(self._pool):
+            self._grow(max(total, 2 * len(self._pool)), self._pool.shape[1], vectors.shape[1])
+        free = np.setdiff1d(np.arange(len(self._pool)), self._place)[: len(vectors)]
+        self._place = np.concatenate([self._place, free])
+        self._count = np.concatenate([self._count, np.zeros(len(vectors), np.int64)])
+        self.add(np.arange(known, total), vectors)
+
+    def add(self, rows: NDArray[np.int64], vectors: Vectors) -> None:
+        """One more embedding for each track in `rows` (M,); the oldest goes when the budget is spent."""
+        if not len(rows):
+            return
+        places, capacity, size = self._pool.shape
+        needed = min(self._budget, int(self._count[rows].max()) + 1)
+        if needed > capacity:
+            self._grow(places, min(self._budget, 2 * capacity), size)
+        self._pool[self._place[rows], self._count[rows] % self._budget] = unit(vectors)
+        self._count[rows] += 1
+
+    def cosine_distance(self, vectors: Vectors) -> NDArray[np.float64]:
+        """(T, D) least cosine distance of every track, over its gallery, to each of `vectors` (D, E)."""
+        places, capacity, size = self._pool.shape
+        alike = (self._pool.reshape(places * capacity, size) @ unit(vectors).T).reshape(places, capacity, -1)
+        mine = alike[self._place]
+        mine[np.arange(capacity) >= self._count[:, None]] = -np.inf
+        nearest: NDArray[np.float64] = 1.0 - mine.max(axis=1).astype(np.float64)
+        return nearest
+
+    def _grow(self, places: int, capacity: int, size: int) -> None:
+        """A larger pool with the old one in its corner."""
+        pool = np.zeros((places, capacity, size), np.float32)
+        if self._pool.size:
+            old_places, old_capacity, _ = self._pool.shape
+            pool[:old_places, :old_capacity] = self._pool
+        self._pool = pool

@@ -1,0 +1,75 @@
+"""What a user sees while a run lasts: a progress bar, a clean end on Ctrl-C, a table of the time spent."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+from rich import progress
+from rich.console import Console
+from rich.table import Table
+
+
+class Interrupt:
+    """While open, the first Ctrl-C (or SIGTERM) only sets `asked`; a second one ends the program at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class Progress:
+    """Frames done, frames/s and time left, on stderr; nothing where that is not a terminal."""
+
+    def __init__(self, total: int | None, quiet: bool = False) -> None:
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.completed:.0f}"),
+            progress.BarColumn(),
+            progress.TextColumn("{task.fields[rate]}"),
+            progress.TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=quiet or not Console(stderr=True).is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("track", total=total, rate="")
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def advance(self, frame: int) -> None:
+        """The source has come to `frame`."""
+        speed = self._bar.tasks[0].speed
+        self._bar.update(self._task, completed=frame, rate=f"{speed:.1f} frames/s" if speed else "")
+
+
+def profile_table(seconds: Mapping[str, float], frames: int) -> None:
+    """Print seconds, milliseconds a frame and share of each stage."""
+    whole = sum(seconds.values()) or 1.0
+    table = Table("stage", "seconds", "ms/frame", "share", title="where the time went")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for stage, spent in seconds.items():
+        table.add_row(stage, f"{spent:.2f}", f"{1000 * spent / max(frames, 1):.2f}", f"{spent / whole:.1%}")
+    Console().print(table)

@@ -1,0 +1,204 @@
+"""`mot-track`: track the objects of one source, and write what was seen."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mot import __version__
+from mot.cli.errors import parse, run
+from mot.cli.progress import Interrupt, Progress, profile_table
+from mot.engine.config import Config, read_config
+from mot.engine.outputs import Outputs, TextSink
+from mot.engine.tracker import Tracker
+from mot.errors import ConfigError
+from mot.formats import jsonl, mot_text
+from mot.perception.files import DetectionFile
+from mot.structures import Frame, Tracks
+
+PROGRAM = "mot-track"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    return run(PROGRAM, lambda: _track(parse(_parser(), argv)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM, description="Track objects in a video and write what was seen."
+    )
+    add = parser.add_argument
+    add("--cfg", default="deepsort.yml", help="YAML config, by path or bare name (default: %(default)s)")
+    add("--video", help="video file, folder or glob of pictures, camera index, or URL")
+    add(
+        "--det-file",
+        type=Path,
+        help="take detections from this MOT text file; without --video, track it alone",
+    )
+    add("--out", type=Path, default=Path("output"), help="folder for the results (default: %(default)s)")
+    add("--jsonl", type=Path, help="also write JSON lines, a row a track and frame, to this file")
+    add("--no-video", action="store_true", help="write no annotated video")
+    add("--show", action="store_true", help="show the annotated frames in a window; q ends")
+    add("--overwrite", action="store_true", help="replace results that exist")
+    add("--classes", help="names of the classes to track, as in person,car; `all` for every class")
+    add("--device", help="auto, cpu, cuda or cuda:n")
+    add("--start", help="first frame (250) or time (10s)")
+    add("--end", help="last frame or time, included")
+    add("--fps", type=float, help="frames per second of pictures, or of a detection file without a video")
+    add(
+        "-o", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="override a config key"
+    )
+    add("--offline", action="store_true", help="never download weights")
+    add("--profile", action="store_true", help="print where the time went")
+    add("--quiet", action="store_true", help="print nothing but errors")
+    add("--version", action="version", version=f"{PROGRAM} {__version__}")
+    return parser
+
+
+@dataclass
+class Summary:
+    """What a run has seen so far."""
+
+    frames: int = 0
+    ids: set[int] = field(default_factory=set)
+    started: float = field(default_factory=time.perf_counter)
+    interrupted: bool = False
+
+    def add(self, tracks: Tracks) -> None:
+        """Count one more frame."""
+        self.frames += 1
+        self.ids.update(tracks.ids.tolist())
+
+    @property
+    def rate(self) -> float:
+        """Frames per second so far."""
+        return self.frames / max(time.perf_counter() - self.started, 1e-9)
+
+
+def _track(args: argparse.Namespace) -> int:
+    """One run, from flags to files."""
+    config = _config(args)
+    det_file = None if args.det_file is None else DetectionFile(args.det_file, config.detector.labels)
+    source, name = _source(args, det_file)
+    with closing(source) if hasattr(source, "close") else nullcontext():
+        paths = _paths(args, name)
+        inputs = [Path(path) for path in (args.det_file, getattr(source, "path", None)) if path is not None]
+        with Outputs(args.overwrite, inputs) as outputs:
+            outputs.refuse(list(paths.values()))
+            tracker = Tracker.from_config(config, detector=det_file, offline=args.offline)
+            _add_sinks(outputs, paths, args, tracker, source)
+            summary = _loop(tracker, source, args, outputs)
+            outputs.add_json(paths["record"], _record(tracker, source, name, summary))
+    if not args.quiet:
+        _report(summary, paths, source, tracker, args.profile)
+    return 130 if summary.interrupted else 0
+
+
+def _config(args: argparse.Namespace) -> Config:
+    overrides = list(args.overrides)
+    if args.classes is not None:
+        names = None if args.classes == "all" else [name.strip() for name in args.classes.split(",")]
+        overrides.append(f"detector.classes={'null' if names is None else names}")
+    if args.device is not None:
+        overrides.append(f"runtime.device={args.device}")
+    return read_config(args.cfg, overrides)
+
+
+def _source(args: argparse.Namespace, det_file: DetectionFile | None) -> tuple[Any, str]:
+    """The frames and the name of the results; a detection file alone needs neither cv2 nor a video."""
+    if args.video is not None:
+        from mot.video import open_source
+
+        source = open_source(args.video, fps=args.fps)
+        return source, source.name
+    if det_file is None:
+        raise ConfigError("nothing to track: give --video, --det-file or both")
+    if args.show:
+        raise ConfigError("--show needs --video: a detection file has no pictures")
+    return det_file.frames(args.fps or 30.0), det_file.path.stem
+
+
+def _paths(args: argparse.Namespace, name: str) -> dict[str, Path]:
+    paths = {"text": args.out / f"{name}.txt", "record": args.out / f"{name}.json"}
+    if args.video is not None and not args.no_video:
+        paths["video"] = args.out / f"{name}.mp4"
+    if args.jsonl is not None:
+        paths["jsonl"] = args.jsonl
+    return paths
+
+
+def _add_sinks(
+    outputs: Outputs, paths: dict[str, Path], args: argparse.Namespace, tracker: Tracker, source: Any
+) -> None:
+    with_labels = len(tracker.tracked_labels) > 1
+    outputs.add(
+        paths["text"], partial(TextSink, render=lambda f, t: mot_text.format_tracks(f.index, t, with_labels))
+    )
+    if "jsonl" in paths:
+        names = tracker.label_names
+        outputs.add(paths["jsonl"], partial(TextSink, render=lambda f, t: jsonl.format_tracks(f, t, names)))
+    if "video" in paths or args.show:
+        from mot.engine.pictures import PictureSink
+
+        names = tracker.label_names if with_labels else ()
+        rate = source.rate
+        if "video" in paths:
+            outputs.add(paths["video"], lambda part: PictureSink(part, rate, names, show=args.show))
+        else:
+            outputs.watch(PictureSink(None, rate, names, show=True))
+
+
+def _loop(tracker: Tracker, source: Any, args: argparse.Namespace, outputs: Outputs) -> Summary:
+    """Every frame into every sink, until the source ends or the user has had enough."""
+    summary = Summary()
+    total = getattr(source, "frame_count", None)
+    with Interrupt() as interrupt, Progress(total, quiet=args.quiet) as progress:
+        for frame, tracks in tracker.track(source, start=args.start, end=args.end):
+            with tracker.times.stage("write"):
+                summary.add(tracks)
+                outputs.write(frame, tracks)
+            progress.advance(frame.index)
+            if interrupt.asked:
+                summary.interrupted = True
+                break
+    return summary
+
+
+def _record(tracker: Tracker, source: Any, name: str, summary: Summary) -> dict[str, Any]:
+    """What stands beside a result, so that it can be made again."""
+    return {
+        "source": name,
+        "frames": summary.frames,
+        "frames_lost": getattr(source, "lost", 0),
+        "interrupted": summary.interrupted,
+        "tracks": len(summary.ids),
+        "frames_per_second": round(summary.rate, 2),
+    } | tracker.record()
+
+
+def _report(summary: Summary, paths: dict[str, Path], source: Any, tracker: Tracker, profile: bool) -> None:
+    labels = [tracker.label_names[label] for label in tracker.tracked_labels]
+    what = f"{labels[0]} tracks" if len(labels) == 1 else "tracks"
+    lost = getattr(source, "lost", 0)
+    print(f"{len(summary.ids)} {what} in {summary.frames} frames, {summary.rate:.1f} frames/s")
+    if lost:
+        print(f"{lost} frames of the source could not be decoded and are missing", file=sys.stderr)
+    if summary.interrupted:
+        print("interrupted: the results hold what was tracked so far")
+    for key in ("video", "text", "jsonl"):
+        if key in paths:
+            print(f"{key:>6}  {paths[key]}")
+    if profile:
+        profile_table(tracker.times.seconds, summary.frames)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

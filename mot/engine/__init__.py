@@ -1,0 +1,1 @@
+"""The loop that ties perception and trackers together."""

@@ -1,0 +1,104 @@
+"""The whole config of a tracker: `architecture` picks a row of one table, which says what the rest means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from mot import config
+from mot.errors import ConfigError, nearest
+from mot.perception.settings import DetectorConfig, EmbedderConfig, RuntimeConfig
+from mot.trackers import TRACKERS, Associator
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How frames become tracks.
+
+    Attributes:
+        kind: `sde` (a detector, and a ReID network where embeddings are needed) or `jde` (one joint network).
+        tracker: a key of `mot.trackers.TRACKERS`.
+        embeddings: whether the tracker needs appearance vectors.
+    """
+
+    kind: Literal["sde", "jde"]
+    tracker: str
+    embeddings: bool = False
+
+    def make(self, tracker_config: Any) -> Associator:
+        """A fresh association tracker, as every source needs one of its own."""
+        _, build = TRACKERS[self.tracker]
+        made: Associator = build(tracker_config)
+        return made
+
+
+ARCHITECTURES = {
+    "SORT": Architecture("sde", "SORT"),
+    "DeepSORT": Architecture("sde", "DeepSORT", embeddings=True),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A YAML config, read and checked. See configs/*.yml for what each key does.
+
+    Attributes:
+        architecture: a key of `ARCHITECTURES`.
+        tracker: the tracker's own config dataclass.
+        det_weights: manifest name or path of the detector's weights; None: detections come from elsewhere.
+        reid_weights: the same for the ReID network.
+        weights: the same for a joint network.
+        camera: camera motion; none for now.
+    """
+
+    architecture: str
+    tracker: Any
+    det_weights: str | None = None
+    reid_weights: str | None = None
+    weights: str | None = None
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    reid: EmbedderConfig = field(default_factory=EmbedderConfig)
+    camera: None = None
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    @property
+    def row(self) -> Architecture:
+        """The architecture's row of the table."""
+        return ARCHITECTURES[self.architecture]
+
+    def __post_init__(self) -> None:
+        """Weights that nothing would use are a mistake, not a detail."""
+        row = self.row
+        unused = {
+            "weights": row.kind == "sde" and self.weights,
+            "det_weights": row.kind == "jde" and self.det_weights,
+            "reid_weights": (row.kind == "jde" or not row.embeddings) and self.reid_weights,
+        }
+        for key, value in unused.items():
+            if value:
+                raise ConfigError(f"{key}: {self.architecture} would not use {value!r}; leave it null")
+
+
+def read_config(name: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """A config by path or bare name, `a.b=c` overrides applied.
+
+    Raises:
+        ConfigError: no such file, unknown key or architecture, wrong type, value out of range.
+    """
+    path = config.find(name)
+    raw = config.override(config.load(path), overrides)
+    architecture = raw.get("architecture")
+    if architecture not in ARCHITECTURES:
+        raise ConfigError(
+            f"{path.name}: unknown architecture {architecture!r}; {nearest(str(architecture), ARCHITECTURES)}"
+        )
+    tracker_config, _ = TRACKERS[ARCHITECTURES[architecture].tracker]
+    raw["tracker"] = config.build(tracker_config, raw.get("tracker"), "tracker")
+    return config.build(Config, raw)
+
+
+def with_runtime(whole: Config, **changes: Any) -> Config:
+    """A copy with keys of the `runtime` block replaced."""
+    return replace(whole, runtime=replace(whole.runtime, **changes))

@@ -1,0 +1,75 @@
+"""The light state of one source: its association tracker, and nothing heavy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mot.errors import InputError
+from mot.structures import Detections, Frame, Reason, Tracks
+from mot.timing import StageTimes
+from mot.trackers import Associator
+
+# Frames in, one Detections for each out: a detector with or without ReID, a joint network, a detection file,
+# or any callable of the user's own.
+Observer = Callable[[Sequence[Frame]], Sequence[Detections]]
+
+
+class Session:
+    """Tracks one source frame by frame; made by `Tracker.session()`, one for each source.
+
+    Args:
+        associator: a fresh tracker.
+        observe: what turns frames into detections.
+        labels: the labels to track, or None for all; detections of others are `Reason.FILTERED`.
+        times: where the time of association is counted.
+    """
+
+    def __init__(
+        self,
+        associator: Associator,
+        observe: Observer,
+        labels: NDArray[np.int64] | None = None,
+        times: StageTimes | None = None,
+    ) -> None:
+        self._associator = associator
+        self._observe = observe
+        self._labels = labels
+        self._times = times or StageTimes()
+        self._count = 0
+        self._started = 0.0
+
+    def update(self, image: NDArray[np.uint8]) -> Tracks:
+        """The tracks after one more picture, (H, W, 3) uint8 BGR, for people with a loop of their own."""
+        now = time.monotonic()
+        self._started = self._started or now
+        self._count += 1
+        frame = Frame(image=image, index=self._count, time_s=now - self._started)
+        (detections,) = self._observe([frame])
+        return self.step(detections)
+
+    def step(self, detections: Detections) -> Tracks:
+        """The tracks after one more frame whose detections are known."""
+        if not isinstance(detections, Detections):
+            raise InputError(f"detections: expected Detections, got {type(detections).__name__}")
+        with self._times.stage("associate"):
+            if self._labels is None or len(detections) == 0:
+                return self._associator.update(detections)
+            wanted = np.flatnonzero(np.isin(detections.labels, self._labels))
+            tracks = self._associator.update(detections[wanted])
+            return _renumber(tracks, wanted, len(detections))
+
+
+def _renumber(tracks: Tracks, wanted: NDArray[np.int64], total: int) -> Tracks:
+    """`tracks` of the detections `wanted`, as tracks of all `total` detections that went in."""
+    if len(wanted) == total:
+        return tracks
+    assigned = np.full(total, Reason.FILTERED, np.int64)
+    assigned[wanted] = tracks.assigned
+    index = tracks.det_index.copy()
+    index[index >= 0] = wanted[index[index >= 0]]
+    return replace(tracks, det_index=index, assigned=assigned)

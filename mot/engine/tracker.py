@@ -1,0 +1,221 @@
+"""`Tracker`: the heavy part (networks, loaded once) and the loop. The light part is `Session`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from mot import __version__
+from mot.engine.config import ARCHITECTURES, Config, read_config
+from mot.engine.session import Observer, Session
+from mot.engine.span import Span
+from mot.errors import ConfigError, InputError, MotError, nearest
+from mot.perception.settings import label_indices
+from mot.structures import Detections, Frame, Tracks
+from mot.timing import StageTimes
+
+MODES = ("test", "eval")
+
+
+class FrameSource(Protocol):
+    """Where frames come from; `mot.video.open_source` makes one, and any iterable of `Frame` will do."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames, in order."""
+        ...
+
+
+class Tracker:
+    """Tracks objects in videos, cameras, folders of pictures, or detection files.
+
+        for frame, tracks in Tracker.from_config("deepsort.yml").track("in.mp4"):
+            print(frame.index, tracks.ids, tracks.xyxy)
+
+    Args:
+        cfg: a `Config`, or the path or bare name of a YAML config.
+        mode: `test` or `eval`; both do the same. It is checked and kept for people who come from PaddleDetection.
+        detector: any callable that turns a sequence of frames into one `Detections` for each, in place of
+            the config's detector. Its label names, if it has any, are read from `detector.label_names`.
+        offline: never download weights.
+    """
+
+    def __init__(
+        self,
+        cfg: Config | str | Path,
+        mode: str = "test",
+        *,
+        detector: Observer | None = None,
+        offline: bool = False,
+    ) -> None:
+        if mode not in MODES:
+            raise ConfigError(f"mode: unknown {mode!r}; {nearest(str(mode), MODES)}")
+        self.config = cfg if isinstance(cfg, Config) else read_config(cfg)
+        self.mode = mode
+        self.times = StageTimes()
+        self._offline = offline
+        self._detector = detector
+        self._embedder: Any = None
+        self._record: dict[str, Any] = {}
+
+    @classmethod
+    def from_config(
+        cls,
+        cfg: Config | str | Path,
+        *,
+        overrides: Iterable[str] = (),
+        detector: Observer | None = None,
+        offline: bool = False,
+    ) -> Tracker:
+        """A tracker with the weights that its config names.
+
+        Args:
+            cfg: as in `Tracker`.
+            overrides: `a.b=c` texts that change keys of the config.
+            detector: as in `Tracker`; `det_weights` are then not loaded.
+            offline: as in `Tracker`.
+        """
+        config = cfg if isinstance(cfg, Config) else read_config(cfg, overrides)
+        tracker = cls(config, detector=detector, offline=offline)
+        if config.row.kind == "jde":
+            tracker.load_weights_jde(config.weights)
+        else:
+            tracker.load_weights_sde(None if detector else config.det_weights, config.reid_weights)
+        return tracker
+
+    def load_weights_sde(
+        self, det_weights: str | Path | None, reid_weights: str | Path | None = None
+    ) -> None:
+        """Load a detector and, where the architecture needs embeddings, a ReID network.
+
+        Args:
+            det_weights: manifest name or path; None: detections come from a file or a callable.
+            reid_weights: manifest name or path; None: detections bring their own embeddings.
+
+        Raises:
+            ConfigError: this is a joint architecture, or the weights would not be used.
+            WeightsError: they cannot be found, are damaged or unsafe, or belong to another network.
+        """
+        config = self.config
+        self._expect_kind("sde", "load_weights_jde(weights)")
+        if det_weights is not None and self._detector is not None:
+            raise ConfigError(
+                f"det_weights: {str(det_weights)!r} would not be used beside a detector of your own"
+            )
+        if reid_weights is not None and not config.row.embeddings:
+            raise ConfigError(f"reid_weights: {config.architecture} would not use {str(reid_weights)!r}")
+        if det_weights is None and reid_weights is None:
+            return
+        # torch is imported here and not above: tracking a detection file works without it
+        from mot.engine.networks import Networks
+
+        networks = Networks(config.runtime, self.times, self._offline)
+        if det_weights is not None:
+            self._detector = networks.detector(config.detector, det_weights)
+        if reid_weights is not None:
+            self._embedder = networks.embedder(config.reid, reid_weights)
+        self._record = networks.record
+
+    def load_weights_jde(self, weights: str | Path | None) -> None:
+        """Load one network that detects and embeds at once.
+
+        Raises:
+            ConfigError: this architecture has two networks; no joint one is known yet.
+        """
+        self._expect_kind("jde", "load_weights_sde(det_weights, reid_weights)")
+        raise ConfigError(f"weights: no joint network can load {str(weights)!r} yet")
+
+    def _expect_kind(self, kind: str, instead: str) -> None:
+        names = ", ".join(name for name, row in ARCHITECTURES.items() if row.kind == kind) or "none yet"
+        if self.config.row.kind != kind:
+            raise ConfigError(f"{self.config.architecture}: use {instead}; this method serves {names}")
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the labels in `Tracks.labels`: the model's, or the config's `detector.labels`."""
+        return tuple(getattr(self._detector, "label_names", self.config.detector.labels))
+
+    @property
+    def tracked_labels(self) -> list[int]:
+        """The labels that are tracked, by `detector.classes`."""
+        return label_indices(self.config.detector.classes, self.label_names)
+
+    def session(self) -> Session:
+        """A fresh session, for one source; ids start at 1 in each."""
+        config = self.config
+        every = config.detector.classes is None
+        labels = None if every else np.array(self.tracked_labels, np.int64)
+        return Session(config.row.make(config.tracker), self.observe, labels, self.times)
+
+    def observe(self, frames: Sequence[Frame]) -> Sequence[Detections]:
+        """The detections of each frame, with embeddings where the architecture needs them."""
+        if self._detector is None:
+            raise MotError(
+                "no detector: use Tracker.from_config(cfg), load_weights_sde(…) or Tracker(cfg, detector=…)"
+            )
+        detections = self._detector(frames)
+        if len(detections) != len(frames):
+            raise InputError(
+                f"detector: expected {len(frames)} Detections, one a frame, got {len(detections)}"
+            )
+        return detections if self._embedder is None else self._embedder(frames, detections)
+
+    def track(
+        self,
+        source: str | int | Path | Iterable[Frame],
+        *,
+        start: int | str | None = None,
+        end: int | str | None = None,
+    ) -> Iterator[tuple[Frame, Tracks]]:
+        """Every frame of a source with its tracks, in a session of its own.
+
+        Args:
+            source: a video file, a folder or glob of pictures, a camera index, a URL, or frames.
+            start: first frame, from 1, or a time as in `"10s"`.
+            end: last frame or time, included.
+
+        Raises:
+            SourceError: the source cannot be read.
+        """
+        if isinstance(source, str | int | Path):
+            from mot.video import open_source
+
+            source = open_source(source)
+        batch = 1 if getattr(source, "live", False) else self.config.runtime.batch
+        session, span, last = self.session(), Span.parse(start, end), 0
+        frames = span.cut(self.times.each("decode", source))
+        for group in _batches(frames, batch):
+            for frame, detections in zip(group, self.observe(group), strict=True):
+                last = frame.index
+                yield frame, session.step(detections)
+        check_length = getattr(self._detector, "check_length", None)
+        if check_length and span.open_ended:
+            check_length(last + getattr(source, "lost", 0))
+
+    def record(self) -> dict[str, Any]:
+        """What was resolved: config, weights' hashes, device, precision, backend, threads, versions."""
+        plain: dict[str, Any] = {
+            "version": __version__,
+            "config": asdict(self.config),
+            "cpus": os.cpu_count(),
+        }
+        return plain | (self._record or {"backend": None, "weights": {}})
+
+
+def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
+    """Lists of at most `size` frames, one after another, all of one picture size."""
+    batch: list[Frame] = []
+    for _, alike in groupby(frames, key=lambda frame: None if frame.image is None else frame.image.shape):
+        for frame in alike:
+            batch.append(frame)
+            if len(batch) == size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+            batch = []

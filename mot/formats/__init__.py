@@ -1,0 +1,1 @@
+"""Text formats: MOT rows and JSON lines."""

@@ -1,0 +1,55 @@
+"""Detections from a file instead of a network. Needs neither torch nor cv2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mot.errors import FormatError
+from mot.formats.mot_text import read_detections
+from mot.structures import Detections, Frame
+
+
+class DetectionFile:
+    """An observer that gives each frame the rows a det.txt has for it, by the frame's index.
+
+    Args:
+        path: MOT text, see `mot.formats.mot_text`.
+        labels: names of the classes 0, 1, … in column 8, which is read only where there is more than one.
+
+    Raises:
+        FormatError: a malformed row, with its line.
+        SourceError: no such file.
+    """
+
+    def __init__(self, path: str | Path, labels: Sequence[str] = ("person",)) -> None:
+        self.path = Path(path)
+        self.label_names = tuple(labels)
+        self._frames = read_detections(self.path, len(self.label_names))
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Detections]:
+        """The rows of each frame; none is a frame without detections."""
+        return [self._frames.get(frame.index, Detections.empty()) for frame in frames]
+
+    @property
+    def last_frame(self) -> int:
+        """The greatest frame number in the file; 0 if it has no rows."""
+        return max(self._frames, default=0)
+
+    def check_length(self, frame_count: int) -> None:
+        """Refuse rows beyond a source of `frame_count` frames: they belong to another video."""
+        if self.last_frame > frame_count:
+            raise FormatError(
+                f"{self.path}: has rows for frame {self.last_frame}, but the video ends at frame {frame_count}"
+            )
+
+    def frames(self, fps: float = 30.0) -> Iterator[Frame]:
+        """Frames without pictures, 1 to the last that has a row: the source where there is no video."""
+        for index in range(1, self.last_frame + 1):
+            yield Frame(
+                image=None,
+                index=index,
+                time_s=(index - 1) / fps,
+                source=self.path.stem,
+                duration_s=1 / fps,
+            )

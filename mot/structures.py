@@ -1,0 +1,251 @@
+"""What flows through `mot`: `Frame` in, `Detections` between, `Tracks` out.
+
+Each is a frozen record of arrays of one length (struct of arrays), validated once, when it is made.
+Boxes are always `xyxy`: left, top, right, bottom in pixels of the original image, float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mot.errors import InputError
+
+Record = TypeVar("Record", "Detections", "Tracks")
+Index = Any  # a mask of the record's length, an array of integers, or a slice
+
+
+class TrackState(IntEnum):
+    """Where a track stands in its life; one state at a time."""
+
+    TENTATIVE = 1
+    CONFIRMED = 2
+    LOST = 3
+
+
+class Reason(IntEnum):
+    """Why a detection went to no track; negative, so that it never looks like an id."""
+
+    BELOW_THRESHOLD = -1
+    SUPPRESSED = -2
+    FILTERED = -3
+    UNMATCHED = -4
+    DUPLICATE = -5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """One picture of a source.
+
+    Attributes:
+        image: (H, W, 3) uint8 BGR, or None where only a detection file is tracked.
+        index: number in the source, from 1.
+        time_s: seconds since the source's first frame, from its own time stamps.
+        source: name of the source.
+        duration_s: seconds this picture is shown; None where the source does not say.
+    """
+
+    image: NDArray[np.uint8] | None
+    index: int
+    time_s: float
+    source: str = ""
+    duration_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse anything that is not an 8-bit colour picture."""
+        image = self.image
+        if image is not None and (image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8):
+            raise InputError(f"image: expected (H, W, 3) uint8 BGR, got {image.shape} {image.dtype}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Detections:
+    """What a detector saw in one frame.
+
+    Attributes:
+        xyxy: (D, 4) float64, image pixels; may leave the image.
+        scores: (D,) float64 in 0..1.
+        labels: (D,) int64, index into the model's label names; zeros when not given.
+        embeddings: (D, E) float32 appearance vectors, or None.
+
+    Raises:
+        InputError: shapes disagree, a value is NaN or infinite, a score leaves 0..1, or x2 < x1 or y2 < y1.
+    """
+
+    xyxy: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    labels: NDArray[np.int64] = None  # type: ignore[assignment]  # filled in below
+    embeddings: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        """Convert to the documented types, then check every row."""
+        xyxy = _array(self.xyxy, "xyxy", np.float64, (None, 4))
+        scores = _array(self.scores, "scores", np.float64, (len(xyxy),))
+        labels = np.zeros(len(xyxy), np.int64) if self.labels is None else self.labels
+        _freeze(self, xyxy=xyxy, scores=scores, labels=_array(labels, "labels", np.int64, (len(xyxy),)))
+        if self.embeddings is not None:
+            embeddings = _array(self.embeddings, "embeddings", np.float32, (len(xyxy), None))
+            _freeze(self, embeddings=embeddings)
+        _refuse_row((scores < 0) | (scores > 1), "scores", scores, "0..1")
+        negative = np.any(xyxy[:, 2:] < xyxy[:, :2], axis=1)
+        _refuse_row(np.asarray(negative), "xyxy", xyxy, "x1 <= x2 and y1 <= y2")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, index: Index) -> Detections:
+        """Rows chosen by a mask of the same length, an array of integers or a slice."""
+        return _select(self, index)
+
+    @classmethod
+    def empty(cls, embedding_size: int | None = None) -> Detections:
+        """No detections; with `embedding_size`, an embeddings array of (0, E)."""
+        embeddings = None if embedding_size is None else np.empty((0, embedding_size), np.float32)
+        return cls(xyxy=np.empty((0, 4)), scores=np.empty(0), embeddings=embeddings)
+
+    @classmethod
+    def concat(cls, parts: Iterable[Detections]) -> Detections:
+        """The rows of `parts`, one after another; embeddings in all of them or in none."""
+        return _concat(cls, list(parts))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tracks:
+    """What a tracker reports for one frame.
+
+    Attributes:
+        ids: (T,) int64 from 1, unique in the frame, never used again by the same tracker.
+        xyxy: (T, 4) float64, image pixels; may leave the image.
+        scores: (T,) float64, of the last detection matched.
+        labels: (T,) int64.
+        det_index: (T,) int64, the row of the frame's `Detections` that made this row; -1 = predicted only.
+        state: (T,) int8, a `TrackState`.
+        assigned: (D,) int64, for every detection that went in the id it went to (also of a track not
+            reported yet), or a negative `Reason`; selecting rows leaves it whole.
+    """
+
+    ids: NDArray[np.int64]
+    xyxy: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    det_index: NDArray[np.int64]
+    state: NDArray[np.int8]
+    assigned: NDArray[np.int64] = None  # type: ignore[assignment]  # filled in below
+
+    def __post_init__(self) -> None:
+        """Convert to the documented types; lengths must agree."""
+        ids = _array(self.ids, "ids", np.int64, (None,))
+        rows = (len(ids),)
+        assigned = np.empty(0, np.int64) if self.assigned is None else self.assigned
+        _freeze(
+            self,
+            ids=ids,
+            xyxy=_array(self.xyxy, "xyxy", np.float64, (len(ids), 4)),
+            scores=_array(self.scores, "scores", np.float64, rows),
+            labels=_array(self.labels, "labels", np.int64, rows),
+            det_index=_array(self.det_index, "det_index", np.int64, rows),
+            state=_array(self.state, "state", np.int8, rows),
+            assigned=_array(assigned, "assigned", np.int64, (None,)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: Index) -> Tracks:
+        """Rows chosen by a mask of the same length, an array of integers or a slice."""
+        return _select(self, index, whole=("assigned",))
+
+    def __iter__(self) -> Iterator[Tracks]:
+        """One `Tracks` of a single row at a time: a view for readers."""
+        return (self[i : i + 1] for i in range(len(self)))
+
+    @classmethod
+    def empty(cls) -> Tracks:
+        """No tracks."""
+        none: NDArray[Any] = np.empty(0)
+        return cls(ids=none, xyxy=np.empty((0, 4)), scores=none, labels=none, det_index=none, state=none)
+
+    @classmethod
+    def concat(cls, parts: Iterable[Tracks]) -> Tracks:
+        """The rows of `parts`, one after another.
+
+        Raises:
+            InputError: a part has `assigned`: those of two frames or trackers cannot be joined.
+        """
+        rows = list(parts)
+        if any(len(part.assigned) for part in rows):
+            raise InputError(
+                "Tracks.concat: `assigned` speaks of one frame's detections and cannot be joined"
+            )
+        return _concat(cls, rows)
+
+
+def _array(value: ArrayLike, name: str, dtype: type[Any], shape: tuple[int | None, ...]) -> NDArray[Any]:
+    """`value` as an array of `dtype` and `shape` (None: any length), or an InputError saying what is wrong."""
+    try:
+        raw = np.asarray(value)
+        array = raw.astype(dtype, copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{name}: expected numbers, got {type(value).__name__} ({error})") from None
+    if array.size == 0 and array.shape == (0,):
+        array = array.reshape([size or 0 for size in shape])
+    if array.ndim != len(shape) or any(
+        want not in (None, got) for want, got in zip(shape, array.shape, strict=True)
+    ):
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise InputError(f"{name}: expected shape ({wanted}), got {array.shape}")
+    if raw.dtype.kind == "f" and raw.size:
+        _refuse_row(~np.isfinite(raw).all(axis=tuple(range(1, raw.ndim))), name, raw, "finite numbers")
+        if array.dtype.kind == "i":
+            _refuse_row(raw != array, name, raw, "whole numbers")
+    return array
+
+
+def _refuse_row(bad: NDArray[np.bool_], name: str, values: NDArray[Any], expected: str) -> None:
+    """Raise for the first row marked in `bad`."""
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(
+            f"{name}: row {row} is {values[row].tolist()}, expected {expected}; shape {values.shape}"
+        )
+
+
+def _freeze(record: object, **values: NDArray[Any]) -> None:
+    """Set fields of a frozen dataclass while it is being made."""
+    for name, value in values.items():
+        object.__setattr__(record, name, value)
+
+
+def _select(record: Record, index: Index, whole: tuple[str, ...] = ()) -> Record:
+    """The same record with `index` applied to every field but those in `whole`; no validation again."""
+    chosen = np.asarray(index) if not isinstance(index, slice) else index
+    if isinstance(chosen, np.ndarray):
+        if chosen.dtype == np.bool_ and chosen.shape != (len(record),):
+            raise InputError(f"mask: expected shape ({len(record)},), got {chosen.shape}")
+        chosen = chosen if chosen.size else chosen.astype(np.bool_ if chosen.dtype == np.bool_ else np.int64)
+        chosen = np.atleast_1d(chosen)
+    selected = object.__new__(type(record))
+    for field in fields(record):
+        value = getattr(record, field.name)
+        keep_whole = value is None or field.name in whole
+        object.__setattr__(selected, field.name, value if keep_whole else value[chosen])
+    return selected
+
+
+def _concat(cls: type[Record], parts: list[Record]) -> Record:
+    """One record of all rows; a field is None only if it is None in every part."""
+    if not parts:
+        return cls.empty()
+    columns: dict[str, Any] = {}
+    for field in fields(cls):
+        values = [getattr(part, field.name) for part in parts]
+        given = [value for value in values if value is not None]
+        if given and len(given) != len(values):
+            raise InputError(f"{cls.__name__}.concat: {field.name} is missing in some of the parts")
+        columns[field.name] = np.concatenate(given) if given else None
+    return cls(**columns)

@@ -1,0 +1,196 @@
+"""The files that `mot` knows by name: what each is, how to tell that it is whole, and where to get it.
+
+`weights/manifest.yml` is the table; this module turns it into records and refuses a malformed one. It knows
+no network: `fetch` does the getting.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import yaml
+
+from mot.errors import WeightsError, nearest
+from mot.resources import shipped
+
+
+@dataclass(frozen=True, kw_only=True)
+class Url:
+    """A public address that serves the file itself."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pypi:
+    """A member of one distribution file of a Python package; in an sdist without its top folder."""
+
+    name: str
+    version: str
+    sha256: str
+    member: str
+    kind: Literal["sdist", "wheel"]
+
+    def __str__(self) -> str:
+        return f"Python package {self.name} {self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Debian:
+    """A member of a Debian package, whichever version of it this machine's release has."""
+
+    package: str
+    member: str
+
+    def __str__(self) -> str:
+        return f"Debian package {self.package}"
+
+
+Source = Url | Pypi | Debian
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One known file.
+
+    Attributes:
+        name: what a config says.
+        file: the file's own name, in the cache and in the folder `MOT_WEIGHTS`.
+        kind: what it is for.
+        model: key of the network it belongs to, None for a sample video.
+        licence: of the file, not of `mot`.
+        size: bytes.
+        sha256: 64 lower-case hexadecimal digits.
+        sources: where to get it, the first to try first.
+    """
+
+    name: str
+    file: str
+    kind: Literal["detector", "reid", "sample"]
+    model: str | None
+    licence: str
+    size: int
+    sha256: str
+    sources: tuple[Source, ...]
+
+
+def _matches(pattern: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+def _member(value: Any) -> bool:
+    """A relative path inside an archive that does not climb out of it."""
+    return _matches(r"[^/\\\x00][^\\\x00]*")(value) and ".." not in PurePosixPath(value).parts
+
+
+_Rule = tuple[Callable[[Any], bool], str]
+# No name starts with a dash or a dot: they become file names and arguments of pip and apt-get.
+_WORD: _Rule = (_matches(r"[A-Za-z0-9][\w.+-]*"), "a plain name")
+_SHA256: _Rule = (_matches(r"[0-9a-f]{64}"), "64 lower-case hexadecimal digits")
+_PATH: _Rule = (_member, "a relative path inside the package")
+_ENTRY: dict[str, _Rule] = {
+    "name": _WORD,
+    "file": _WORD,
+    "kind": (_matches("detector|reid|sample"), "detector, reid or sample"),
+    "model": (lambda value: value is None or _WORD[0](value), "a network's name or null"),
+    "licence": (_matches(r"\S.*"), "a text"),
+    "size": (lambda value: type(value) is int and value > 0, "a number of bytes"),
+    "sha256": _SHA256,
+    "sources": (lambda value: isinstance(value, list) and bool(value), "a list of at least one source"),
+}
+_SOURCES: dict[str, tuple[type[Url] | type[Pypi] | type[Debian], dict[str, _Rule]]] = {
+    "url": (Url, {"url": (_matches(r"https?://\S+"), "an http(s) address")}),
+    "pypi": (
+        Pypi,
+        {
+            "name": _WORD,
+            "version": _WORD,
+            "sha256": _SHA256,
+            "member": _PATH,
+            "kind": (_matches("sdist|wheel"), "sdist or wheel"),
+        },
+    ),
+    "debian": (Debian, {"package": _WORD, "member": _PATH}),
+}
+
+
+def load(path: Path | None = None) -> dict[str, Entry]:
+    """The manifest's entries by name, in the file's order.
+
+    Args:
+        path: another manifest; None reads the one that ships with the package.
+
+    Raises:
+        WeightsError: the file is absent or malformed; the text names the entry and the key.
+    """
+    path = path or shipped("weights") / "manifest.yml"
+    try:
+        # ValueError: bytes that are not UTF-8, or a date such as 2001-99-99; RecursionError: deep nesting
+        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(rows, list):
+        raise WeightsError(f"{path}: expected a list of entries, got {type(rows).__name__}")
+    entries = [_entry(row, f"{path}: entry {number}") for number, row in enumerate(rows, start=1)]
+    _all_differ([entry.name for entry in entries], f"{path}: two entries have the name")
+    _all_differ([entry.file for entry in entries], f"{path}: two entries have the file")
+    return {entry.name: entry for entry in entries}
+
+
+def find(name: str, entries: Mapping[str, Entry] | None = None) -> Entry:
+    """The entry called `name`.
+
+    Raises:
+        WeightsError: there is none; the text gives the nearest name and all known ones.
+    """
+    entries = load() if entries is None else entries
+    if name not in entries:
+        raise WeightsError(f"no weights are called {name!r}: {nearest(name, entries)}")
+    return entries[name]
+
+
+def _entry(row: object, where: str) -> Entry:
+    if isinstance(row, dict) and isinstance(row.get("name"), str):
+        where = f"{where} ({row['name']})"
+    fields = _checked(row, _ENTRY, where)
+    sources = tuple(_source(one, f"{where}: source {n}") for n, one in enumerate(fields["sources"], start=1))
+    return Entry(**{**fields, "sources": sources})
+
+
+def _source(row: object, where: str) -> Source:
+    if not isinstance(row, dict) or len(row) != 1:
+        raise WeightsError(f"{where}: expected one of: {', '.join(_SOURCES)}")
+    kind, value = next(iter(row.items()))
+    if kind not in _SOURCES:
+        raise WeightsError(f"{where}: unknown kind {kind!r}: {nearest(str(kind), _SOURCES)}")
+    record, rules = _SOURCES[kind]
+    # an address stands alone: `url: https://…`
+    return record(**_checked({"url": value} if kind == "url" else value, rules, f"{where} ({kind})"))
+
+
+def _checked(row: object, rules: Mapping[str, _Rule], where: str) -> dict[str, Any]:
+    """`row`, once it has exactly the keys of `rules` and each value passes its rule."""
+    if not isinstance(row, dict):
+        raise WeightsError(f"{where}: expected the keys {', '.join(rules)}, got {row!r:.80}")
+    for key in row:
+        if key not in rules:
+            raise WeightsError(f"{where}: unknown key {key!r}: {nearest(str(key), rules)}")
+    for key, (passes, expected) in rules.items():
+        if key not in row:
+            raise WeightsError(f"{where}: the key {key!r} is missing")
+        if not passes(row[key]):
+            raise WeightsError(f"{where}: {key}: expected {expected}, got {row[key]!r:.80}")
+    return row
+
+
+def _all_differ(values: list[str], complaint: str) -> None:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise WeightsError(f"{complaint} {value!r}")

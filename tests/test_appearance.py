@@ -1,0 +1,48 @@
+"""The gallery against a plain list of vectors per track."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mot.appearance import Gallery, unit
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 7), st.integers(1, 60))
+def test_gallery_equals_lists(seed: int, budget: int, steps: int) -> None:
+    rng = np.random.default_rng(seed)
+    gallery, lists = Gallery(budget), list[list[np.ndarray]]()
+    for _ in range(steps):
+        action = rng.integers(3)
+        if action == 0:
+            vectors = rng.normal(size=(int(rng.integers(1, 4)), 5)).astype(np.float32)
+            gallery.append(vectors)
+            lists += [[vector] for vector in vectors]
+        elif action == 1 and lists:
+            rows = rng.permutation(len(lists))[: int(rng.integers(1, len(lists) + 1))]
+            vectors = rng.normal(size=(len(rows), 5)).astype(np.float32)
+            gallery.add(rows, vectors)
+            for row, vector in zip(rows, vectors, strict=True):
+                lists[row] = [*lists[row], vector][-budget:]
+        elif lists:
+            mask = rng.random(len(lists)) < 0.8
+            gallery.keep(mask)
+            lists = [kept for kept, stays in zip(lists, mask, strict=True) if stays]
+    assert len(gallery) == len(lists)
+    if lists:
+        query = rng.normal(size=(3, 5)).astype(np.float32)
+        expected = [(1 - unit(np.array(memory)) @ unit(query).T).min(axis=0) for memory in lists]
+        np.testing.assert_allclose(gallery.cosine_distance(query), expected, atol=1e-6)
+
+
+def test_pool_grows_with_use_and_is_reused() -> None:
+    gallery = Gallery(budget=1000)
+    vector = np.ones((1, 4), np.float32)
+    for _ in range(500):
+        gallery.append(vector)
+        gallery.keep(np.zeros(1, bool))
+    assert gallery._pool.nbytes < 1000
+
+
+def test_unit_leaves_zero_alone() -> None:
+    assert unit(np.zeros((1, 3), np.float32)).tolist() == [[0, 0, 0]]
