@@ -117,6 +117,8 @@ def build(cls: type[Built], raw: Any, where: str = "") -> Built:
 def _convert(hint: Any, value: Any, path: str) -> Any:
     """`value` as the type `hint` says, or a ConfigError."""
     origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value  # a block that was built before, with a type known only then
     if origin is Annotated:
         return _within(arguments[1:], _convert(arguments[0], value, path), path)
     if origin in (Union, types.UnionType):
@@ -155,7 +157,8 @@ def _plain(hint: type, value: Any, path: str) -> Any:
             pass
     elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
-    raise ConfigError(f"{path}: expected {hint.__name__}, got {value!r}")
+    expected = "null" if hint is type(None) else hint.__name__
+    raise ConfigError(f"{path}: expected {expected}, got {value!r}")
 
 
 def _within(ranges: tuple[Any, ...], value: Any, path: str) -> Any:

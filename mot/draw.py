@@ -59,7 +59,7 @@ def colour_of(track_id: int) -> Colour:
 
 
 class Trails:
-    """Where each id has stood: the last `length` foot points; ids unseen for `length` frames are forgotten."""
+    """Where each id has stood: its last `length` foot points; gone after `length` frames unseen."""
 
     def __init__(self, length: int = 30) -> None:
         self._length = max(1, length)

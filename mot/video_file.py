@@ -79,8 +79,10 @@ class VideoSource:
             run = _Run(container, self._stream(container), self.rate, self._open)
             try:
                 yield from self._frames(run)
-            except OSError as error:
-                raise SourceError(f"{self._shown}: {_reason(error)}") from None
+            except av.error.FFmpegError as error:
+                raise SourceError(
+                    f"{self._shown}: broke off after {run.shown} frames: {_reason(error)}"
+                ) from None
             self.lost = run.lost()
         if run.shown == 0:
             raise SourceError(f"{self._shown}: no frame could be decoded")
@@ -186,10 +188,10 @@ class _Run:
                         yield packet
                 break
             except av.error.FFmpegError as error:
-                if failed or (isinstance(error, OSError) and self.is_file):
-                    break
-                if isinstance(error, OSError):
+                if not self.is_file and not isinstance(error, av.error.InvalidDataError):
                     raise
+                if failed or isinstance(error, OSError):
+                    break
                 failed = True
         yield None
 
@@ -229,7 +231,7 @@ class _Run:
     def own_duration(self, picture: VideoFrame) -> float | None:
         """Seconds, as the packet says, else by the nominal rate."""
         if picture.duration:
-            return float(picture.duration * self.time_base)
+            return float(self.clock.length(picture.duration * self.time_base))
         return float(1 / self.rate) if self.rate else None
 
     def last_duration(self, frame: Frame) -> float | None:
@@ -237,7 +239,7 @@ class _Run:
         stream = self.stream
         if stream.duration is None or self.decoding_times or self.silent or self.lost():
             return frame.duration_s
-        rest = float(stream.duration * self.time_base) - frame.time_s
+        rest = float(self.clock.length(stream.duration * self.time_base - Fraction(frame.time_s)))
         usual = frame.duration_s or 0.0
         return rest if usual / 2 < rest < 10 * usual else frame.duration_s
 
@@ -285,6 +287,10 @@ class Clock:
                 now = self._repaired(now, last)
         self._last = now
         return float(now)
+
+    def length(self, duration: Fraction) -> Fraction:
+        """A frame's duration without its rounding, which is that of two stamps."""
+        return self._step if self._rounded and abs(duration - self._step) <= 2 * self._unit else duration
 
     def _since_first(self, stamp: Fraction) -> Fraction:
         """Seconds since the first stamp, on the grid of the nominal rate if rounding alone keeps it off."""

@@ -123,8 +123,8 @@ class VideoWriter:
         try:
             if self._open is None:
                 self._first_s = time_s
-                self._open = self._start(image.shape[0], image.shape[1])
-            self._encode(self._open, image, time_s - self._first_s, duration_s)
+            opened = self._open or self._start(image.shape[0], image.shape[1])
+            self._encode(opened, image, time_s - self._first_s, duration_s)
         except (OSError, av.error.FFmpegError) as error:
             raise self._failed(error) from error
         self.frames += 1
@@ -159,7 +159,10 @@ class VideoWriter:
         stream.codec_context.thread_type = "AUTO"
         stream.codec_context.colorspace = matrix.code
         stream.codec_context.color_range = LIMITED_RANGE
-        return _Open(container, stream, ticks, (height, width), matrix)
+        self._open = _Open(container, stream, ticks, (height, width), matrix)
+        # now, because the encoder gives its first packet only after dozens of pictures
+        container.start_encoding()
+        return self._open
 
     def _encode(self, to: _Open, image: NDArray[np.uint8], time_s: float, duration_s: float | None) -> None:
         """One picture into the encoder, and what comes out of it into the file."""

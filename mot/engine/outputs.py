@@ -111,8 +111,9 @@ class Outputs:
             self._discard()
             raise
         for part, final in self._files.items():
-            with _about(final):
-                part.replace(final)
+            if part.exists():  # a video appears with its first frame, and there may have been none
+                with _about(final):
+                    part.replace(final)
 
     def _begin(self, path: Path) -> Path:
         """The name to write to until all is whole; its folder exists."""

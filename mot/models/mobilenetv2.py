@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from mot.models.folding import fold
-from mot.models.spec import IMAGENET, ModelSpec, read_as
-from mot.weights.containers import TorchFile, fit
+from mot.models.spec import IMAGENET, ModelSpec
+from mot.weights.containers import fit, read_torch
 
 BN_EPS = 1e-5
 FEATURES = 1280
@@ -77,7 +77,7 @@ def load(path: Path) -> MobileNetV2:
     """
     network = MobileNetV2()
     names = dict(_names(network))
-    tensors = fit(read_as(TorchFile, path).tensors, _shapes(network, names), f"{path.name} for mobilenetv2")
+    tensors = fit(read_torch(path).tensors, _shapes(network, names), f"{path.name} for mobilenetv2")
     with torch.no_grad():
         for ours, (conv, bn) in names.items():
             module = network.get_submodule(ours)

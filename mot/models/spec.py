@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from torch import nn
-
-from mot.errors import WeightsError
-from mot.weights.containers import DarknetFile, TorchFile, read
-
-File = TypeVar("File", DarknetFile, TorchFile)
 
 
 @dataclass(frozen=True)
@@ -57,17 +52,3 @@ class ModelSpec:
     preprocess: Preprocess
     labels: tuple[str, ...] = ()
     embedding_size: int = 0
-
-
-def read_as(kind: type[File], path: Path) -> File:
-    """The content of a weights file, which must be of one `kind`.
-
-    Raises:
-        WeightsError: it is another kind, or cannot be read at all.
-    """
-    content = read(path)
-    if not isinstance(content, kind):
-        raise WeightsError(
-            f"{path}: is a {type(content).__name__}, expected a {kind.__name__}: of another network?"
-        )
-    return content

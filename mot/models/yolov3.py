@@ -19,8 +19,8 @@ from torch.nn.functional import interpolate, leaky_relu, max_pool2d, pad
 
 from mot.models.folding import fold
 from mot.models.labels import COCO
-from mot.models.spec import ModelSpec, Preprocess, read_as
-from mot.weights.containers import DarknetFile, split
+from mot.models.spec import ModelSpec, Preprocess
+from mot.weights.containers import read_darknet, split
 
 CLASSES = len(COCO)
 ROW = 5 + CLASSES  # x, y, w, h, objectness, classes
@@ -105,7 +105,7 @@ def load_tiny(path: Path) -> YOLOv3Tiny:
     Raises:
         WeightsError: not a darknet file, or one of another network.
     """
-    parts = split(read_as(DarknetFile, path).floats, _shapes(), f"{path.name} for yolov3_tiny")
+    parts = split(read_darknet(path).floats, _shapes(), f"{path.name} for yolov3_tiny")
     network = YOLOv3Tiny()
     for i in CONVOLUTIONS:
         conv = network.layers[str(i)]

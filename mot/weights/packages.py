@@ -126,12 +126,12 @@ def _started(command: list[str], folder: Path, **streams: Any) -> Iterator[subpr
         process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **streams)
     except FileNotFoundError:
         raise WeightsError(f"{command[0]} is not on this machine") from None
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _run(command: list[str], folder: Path) -> None:

@@ -1,0 +1,65 @@
+"""Batched suppression against the textbook loop."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mot.perception import nms
+
+
+def textbook(
+    boxes: torch.Tensor, scores: torch.Tensor, threshold: float, overlap: float
+) -> list[tuple[int, int]]:
+    """(anchor, class) kept, best first: take the best, drop what overlaps it, again."""
+    rows = [(-scores[a, c].item(), a, c) for a in range(len(boxes)) for c in range(scores.shape[1])]
+    rest = sorted(row for row in rows if -row[0] > threshold)
+    kept: list[tuple[int, int]] = []
+    while rest:
+        _, a, c = rest.pop(0)
+        kept.append((a, c))
+        iou = nms.pairwise_iou(boxes[None])[0]
+        rest = [row for row in rest if row[2] != c or not iou[a, row[1]] > overlap]
+    return kept
+
+
+def random_scene(seed: int, frames: int, anchors: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    corner = rng.uniform(0, 60, (frames, anchors, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(5, 40, (frames, anchors, 2))], axis=2)
+    scores = rng.integers(0, 12, (frames, anchors, classes)) / 12  # many ties
+    return torch.from_numpy(boxes).float(), torch.from_numpy(scores).float()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 25), st.integers(1, 3))
+def test_equal_to_the_textbook(seed: int, frames: int, anchors: int, classes: int) -> None:
+    boxes, scores = random_scene(seed, frames, anchors, classes)
+    labels = torch.arange(classes) + 5
+    found = nms.suppress(nms.candidates(boxes, scores, labels, 0.4, 1000), 0.45)
+    for i in range(frames):
+        kept = textbook(boxes[i], scores[i], 0.4, 0.45)
+        valid = found.valid[i]
+        assert torch.equal(found.xyxy[i, valid], boxes[i, [a for a, _ in kept]])
+        assert found.labels[i, valid].tolist() == [c + 5 for _, c in kept]
+        assert found.scores[i, valid].tolist() == [scores[i, a, c].item() for a, c in kept]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1))
+def test_a_frame_does_not_depend_on_its_batch(seed: int) -> None:
+    boxes, scores = random_scene(seed, 4, 20, 2)
+    labels = torch.arange(2)
+    together = nms.suppress(nms.candidates(boxes, scores, labels, 0.4, 7), 0.45)
+    for i in range(4):
+        alone = nms.suppress(nms.candidates(boxes[i : i + 1], scores[i : i + 1], labels, 0.4, 7), 0.45)
+        assert torch.equal(alone.xyxy[0, alone.valid[0]], together.xyxy[i, together.valid[i]])
+
+
+def test_the_best_are_kept_where_there_are_too_many_and_none_is_no_crash() -> None:
+    boxes, scores = random_scene(0, 2, 20, 1)
+    found = nms.candidates(boxes, scores, torch.tensor([0]), 0.0, 3)
+    best = scores[..., 0].sort(dim=1, descending=True).values[:, :3]
+    assert torch.equal(found.scores, best)
+    nothing = nms.suppress(nms.candidates(boxes, scores, torch.tensor([0]), 1.0, 3), 0.5)
+    assert nothing.valid.shape == (2, 0)
