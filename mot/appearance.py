@@ -11,7 +11,8 @@ Vectors = NDArray[np.float32]
 def unit(vectors: Vectors) -> Vectors:
     """(N, E) vectors scaled to length 1; a zero vector stays zero."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    scaled: Vectors = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    return scaled
 
 
 class Gallery:

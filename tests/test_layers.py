@@ -48,7 +48,15 @@ LAYERS: dict[str, tuple[int, set[str]]] = {
     "__init__": (7, set()),
 }
 # Modules that must work where neither torch nor cv2 nor av is installed, imports inside functions aside.
-LIGHT = ("errors", "structures", "config", "trackers", "formats", "perception.files", "perception.settings")
+LIGHT: tuple[str, ...] = (
+    "errors",
+    "structures",
+    "config",
+    "trackers",
+    "formats",
+    "perception.files",
+    "perception.settings",
+)
 LIGHT += ("engine.tracker", "engine.session", "engine.config", "engine.outputs", "cli.track", "__init__")
 HEAVY = {"torch", "cv2", "av", "mot.opencv", "mot.video", "mot.models", "mot.draw"}
 

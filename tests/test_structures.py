@@ -16,10 +16,10 @@ def tracks(count: int, assigned: int = 0) -> Tracks:
     return Tracks(
         ids=rows + 1,
         xyxy=np.zeros((count, 4)),
-        scores=rows * 0.1,
+        scores=rows * np.float64(0.1),
         labels=rows,
         det_index=rows,
-        state=rows,
+        state=rows.astype(np.int8),
         assigned=np.full(assigned, Reason.UNMATCHED),
     )
 
@@ -102,4 +102,4 @@ def test_concat_refuses_what_cannot_be_joined() -> None:
 
 def test_records_are_frozen() -> None:
     with pytest.raises(AttributeError):
-        tracks(1).ids = np.zeros(1)  # type: ignore[misc]
+        tracks(1).ids = np.zeros(1, np.int64)  # type: ignore[misc]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from mot.engine.tracker import Tracker
 from mot.errors import ConfigError
 from mot.formats import jsonl, mot_text
 from mot.perception.files import DetectionFile
-from mot.structures import Frame, Tracks
+from mot.structures import Tracks
 
 PROGRAM = "mot-track"
 
@@ -138,22 +137,24 @@ def _paths(args: argparse.Namespace, name: str) -> dict[str, Path]:
 def _add_sinks(
     outputs: Outputs, paths: dict[str, Path], args: argparse.Namespace, tracker: Tracker, source: Any
 ) -> None:
-    with_labels = len(tracker.tracked_labels) > 1
+    """The sinks that the flags ask for."""
+    names = tracker.label_names
+    several = len(tracker.tracked_labels) > 1
     outputs.add(
-        paths["text"], partial(TextSink, render=lambda f, t: mot_text.format_tracks(f.index, t, with_labels))
+        paths["text"], partial(TextSink, render=lambda f, t: mot_text.format_tracks(f.index, t, several))
     )
     if "jsonl" in paths:
-        names = tracker.label_names
         outputs.add(paths["jsonl"], partial(TextSink, render=lambda f, t: jsonl.format_tracks(f, t, names)))
     if "video" in paths or args.show:
         from mot.engine.pictures import PictureSink
 
-        names = tracker.label_names if with_labels else ()
-        rate = source.rate
+        picture_sink = partial(
+            PictureSink, rate=source.rate, label_names=names if several else (), show=args.show
+        )
         if "video" in paths:
-            outputs.add(paths["video"], lambda part: PictureSink(part, rate, names, show=args.show))
+            outputs.add(paths["video"], picture_sink)
         else:
-            outputs.watch(PictureSink(None, rate, names, show=True))
+            outputs.watch(picture_sink(None))
 
 
 def _loop(tracker: Tracker, source: Any, args: argparse.Namespace, outputs: Outputs) -> Summary:
@@ -163,10 +164,10 @@ def _loop(tracker: Tracker, source: Any, args: argparse.Namespace, outputs: Outp
     with Interrupt() as interrupt, Progress(total, quiet=args.quiet) as progress:
         for frame, tracks in tracker.track(source, start=args.start, end=args.end):
             with tracker.times.stage("write"):
-                summary.add(tracks)
                 outputs.write(frame, tracks)
+            summary.add(tracks)
             progress.advance(frame.index)
-            if interrupt.asked:
+            if interrupt.asked or outputs.enough:
                 summary.interrupted = True
                 break
     return summary

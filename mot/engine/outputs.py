@@ -24,6 +24,10 @@ class Sink(Protocol):
         ...
 
 
+class EnoughError(Exception):
+    """A sink has seen enough (its window was closed): the run ends here, and what was written stays."""
+
+
 class TextSink:
     """A text file with what `render` makes of each frame."""
 
@@ -59,6 +63,7 @@ class Outputs:
     """
 
     def __init__(self, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:
+        self.enough = False  # a sink has asked for the end of the run
         self._overwrite = overwrite
         self._inputs = [path.resolve() for path in inputs]
         self._sinks: list[Sink] = []
@@ -88,7 +93,10 @@ class Outputs:
     def write(self, frame: Frame, tracks: Tracks) -> None:
         """Give one frame's result to every sink."""
         for sink in self._sinks:
-            sink.write(frame, tracks)
+            try:
+                sink.write(frame, tracks)
+            except EnoughError:
+                self.enough = True
 
     def add_json(self, path: Path, content: dict[str, Any]) -> None:
         """One JSON file, complete."""

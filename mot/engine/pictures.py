@@ -7,14 +7,11 @@ from fractions import Fraction
 from pathlib import Path
 
 from mot.draw import Trails, draw_tracks
+from mot.engine.outputs import EnoughError
 from mot.errors import OutputError
 from mot.opencv import cv2
 from mot.structures import Frame, Tracks
 from mot.video_writer import VideoWriter
-
-
-class WindowClosed(Exception):
-    """The user closed the window or pressed q in it; the run ends as on Ctrl-C."""
 
 
 class PictureSink:
@@ -62,4 +59,4 @@ def _show(title: str, picture: cv2.typing.MatLike) -> None:
             "pip uninstall -y opencv-python-headless, then pip install opencv-python"
         ) from None
     if key == ord("q"):
-        raise WindowClosed
+        raise EnoughError

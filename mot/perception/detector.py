@@ -50,7 +50,7 @@ class Detector:
             box, pixels = letterbox(pictures(frames), self._config.input_size, self._how)
             x = normalise(pixels.to(self._device), self._how)
         with self._times.stage("detect"):
-            boxes, scores = self._network(x)
+            boxes, scores = self._forward(x)
         with self._times.stage("nms"):
             config = self._config
             found = nms.candidates(
@@ -66,6 +66,19 @@ class Detector:
                 )
                 for xyxy, scores, labels, valid in zip(*columns, strict=True)
             ]
+
+    def _forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The network's answer to a batch.
+
+        On a CPU the frames go through one by one: the last bits of a forward pass change with the number of
+        frames in it, so this is what makes a result independent of `runtime.batch`; and it is the fastest
+        way there (YOLOv3-tiny at 608x480 on two cores: 49 ms a frame alone, 56 by four, 64 by sixteen).
+        """
+        if x.device.type != "cpu":
+            boxes, scores = self._network(x)
+            return boxes, scores
+        parts = [self._network(one) for one in x[:, None]]
+        return torch.cat([boxes for boxes, _ in parts]), torch.cat([scores for _, scores in parts])
 
 
 def pictures(frames: Sequence[Frame]) -> list[NDArray[np.uint8]]:

@@ -63,9 +63,10 @@ class Embedder:
         # The last chunk is filled up with copies of the last box: always one size, always the same bits.
         rows = np.minimum(np.arange(-(-len(owner) // chunk) * chunk), len(owner) - 1)
         owners, boxes = torch.from_numpy(owner[rows]).to(device), torch.from_numpy(xyxy[rows]).to(device)
-        vectors = [
-            self._network(normalise(crops(pixels, some, theirs, self._config.crop_size), self._how))
-            for some, theirs in zip(owners.split(chunk), boxes.split(chunk), strict=True)
-        ]
+        vectors = []
+        for start in range(0, len(rows), chunk):
+            some = slice(start, start + chunk)
+            cut = crops(pixels, owners[some], boxes[some], self._config.crop_size)
+            vectors.append(self._network(normalise(cut, self._how)))
         whole: NDArray[np.float32] = torch.cat(vectors)[: len(owner)].cpu().numpy()
         return whole

