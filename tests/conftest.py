@@ -1,10 +1,28 @@
-"""Fixtures that many tests use."""
+"""Fixtures that many tests use, and what is left out where a part of the package's needs is missing."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+HERE = Path(__file__).resolve().parent
+SHARED = HERE.parents[1] / "shared"
+
+# The core works without these; the tests of the rest are then left out, and the header says so.
+NEEDED_BY = {
+    "torch": ("models/*", "perception/test_n*", "perception/test_preprocess.py", "cli/test_track.py"),
+    "av": ("films.py", "test_video*.py", "cli/test_track.py"),
+    "cv2": ("test_draw.py", "test_opencv.py", "test_video*.py", "perception/test_preprocess.py"),
+    "pooch": ("weights/test_fetch.py", "cli/test_weights.py"),
+}
+MISSING = [name for name in NEEDED_BY if find_spec(name) is None]
+collect_ignore_glob = [str(HERE / pattern) for name in MISSING for pattern in NEEDED_BY[name]]
+
+
+def pytest_report_header() -> list[str]:
+    """What this run will not test."""
+    lines = [f"WITHOUT {name}: left out {', '.join(NEEDED_BY[name])}" for name in MISSING]
+    return lines if SHARED.is_dir() else [*lines, f"WITHOUT {SHARED}: tests marked `data` are skipped"]
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,15 @@ class DetectionFile:
             )
 
     def frames(self, fps: float = 30.0) -> Iterator[Frame]:
-        """Frames without pictures, 1 to the last that has a row: the source where there is no video."""
+        """Frames without pictures, 1 to the last that has a row: the source where there is no video.
+
+        Raises:
+            FormatError: there are no rows, so nobody knows how many frames there are.
+        """
+        if not self._frames:
+            raise FormatError(
+                f"{self.path}: has no rows, and without a video nothing says how many frames there are"
+            )
         for index in range(1, self.last_frame + 1):
             yield Frame(
                 image=None,

@@ -84,12 +84,6 @@ def test_detections_on_a_video(
     assert np.abs(drawn.astype(int) - picture(0)).max() > 60  # a box is on it
 
 
-def test_a_detection_file_alone(det_file: Path, tmp_path: Path) -> None:
-    assert run("--det-file", det_file, "--out", tmp_path / "out", "--quiet") == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["det.json", "det.txt"]
-    assert json.loads((tmp_path / "out" / "det.json").read_text())["frames"] == 20
-
-
 def test_with_video_and_without_it_is_the_same_text(video: Path, det_file: Path, tmp_path: Path) -> None:
     run("--video", video, "--det-file", det_file, "--out", tmp_path / "a", "--no-video", "--quiet")
     run("--det-file", det_file, "--out", tmp_path / "b", "--quiet")
@@ -106,27 +100,6 @@ def test_start_and_end_are_frames_or_times(video: Path, det_file: Path, tmp_path
     assert (tmp_path / "times" / "in.txt").read_text() == text
     with av.open(str(tmp_path / "times" / "in.mp4")) as container:
         assert container.streams.video[0].frames == 4
-
-
-def test_the_class_stands_in_column_8_where_there_are_several(tmp_path: Path) -> None:
-    path = tmp_path / "det.txt"
-    path.write_text(
-        "".join(f"{i},-1,10,10,20,20,.9,{c},-1,-1\n" for i in (1, 2) for c in (0, 1)).replace(
-            ",10,10,20,20,.9,1", ",60,10,20,20,.9,1"
-        )
-    )
-    flags = ("--det-file", path, "--quiet", "-o", "detector.labels=[person, car]")
-    assert run(*flags, "--out", tmp_path / "two", "--classes", "person,car") == 0
-    assert {row.split(",")[7] for row in (tmp_path / "two" / "det.txt").read_text().splitlines()} == {
-        "0",
-        "1",
-    }
-    assert run(*flags, "--out", tmp_path / "one", "--classes", "car", "--jsonl", tmp_path / "one.jsonl") == 0
-    assert {row.split(",")[7] for row in (tmp_path / "one" / "det.txt").read_text().splitlines()} == {"-1"}
-    objects = [json.loads(line) for line in (tmp_path / "one.jsonl").read_text().splitlines()]
-    assert {(row["label"], row["det_index"]) for row in objects} == {("car", 1)}
-    assert run(*flags, "--out", tmp_path / "all", "--classes", "all") == 0
-    assert (tmp_path / "all" / "det.txt").read_text() == (tmp_path / "two" / "det.txt").read_text()
 
 
 def test_folder_and_glob_of_pictures(det_file: Path, tmp_path: Path) -> None:

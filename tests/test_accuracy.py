@@ -1,0 +1,93 @@
+"""The whole of vtest.avi with the default weights, against ground truth. Minutes long: tools/check --full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mot.boxes import iou, tlwh_to_xyxy
+from mot.engine.config import read_config
+from mot.engine.tracker import Tracker
+from mot.formats.mot_text import format_tracks
+
+pytestmark = [pytest.mark.full, pytest.mark.data]
+SEQUENCE = "PETS09-S2L1"  # vtest.avi, frame by frame
+
+
+def track(shared_data: Path, config: str, overrides: list[str], end: int | None = None) -> str:
+    tracker = Tracker.from_config(read_config(config, overrides))
+    frames = tracker.track(shared_data / "video" / "vtest.avi", end=end)
+    return "".join(format_tracks(frame.index, tracks) for frame, tracks in frames)
+
+
+@pytest.fixture(scope="module")
+def weights(shared_data: Path) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOT_WEIGHTS", str(shared_data / "weights"))
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def text(shared_data: Path, weights: object) -> str:
+    """deepsort.yml as it ships."""
+    return track(shared_data, "deepsort.yml", [])
+
+
+def scores(shared_data: Path, text: str, folder: Path) -> dict[str, float]:
+    """HOTA, MOTA and IDF1 in percent, by TrackEval."""
+    trackeval = pytest.importorskip("trackeval")
+    results = folder / "ours" / "data"
+    results.mkdir(parents=True)
+    (results / f"{SEQUENCE}.txt").write_text(text)
+    settings = trackeval.datasets.MotChallenge2DBox.get_default_dataset_config() | {
+        "GT_FOLDER": str(shared_data / "mot15" / "train"),
+        "TRACKERS_FOLDER": str(folder),
+        "TRACKERS_TO_EVAL": ["ours"],
+        "BENCHMARK": "MOT15",
+        "SEQ_INFO": {SEQUENCE: 795},
+        "SKIP_SPLIT_FOL": True,
+        "PRINT_CONFIG": False,
+    }
+    dataset = trackeval.datasets.MotChallenge2DBox(settings)
+    data = dataset.get_preprocessed_seq_data(dataset.get_raw_seq_data("ours", SEQUENCE), "pedestrian")
+    quiet = {"PRINT_CONFIG": False}
+    hota = trackeval.metrics.HOTA(quiet).eval_sequence(data)["HOTA"].mean()
+    mota = trackeval.metrics.CLEAR(quiet).eval_sequence(data)["MOTA"]
+    idf1 = trackeval.metrics.Identity(quiet).eval_sequence(data)["IDF1"]
+    return {"HOTA": 100 * hota, "MOTA": 100 * mota, "IDF1": 100 * idf1}
+
+
+def test_deepsort_with_the_default_weights(shared_data: Path, text: str, tmp_path: Path) -> None:
+    found = scores(shared_data, text, tmp_path)
+    print({name: round(value, 2) for name, value in found.items()})
+    assert found["HOTA"] >= 46
+    assert found["MOTA"] >= 72
+    assert found["IDF1"] >= 61
+
+
+def test_detector_alone(shared_data: Path, weights: object) -> None:
+    tracker = Tracker.from_config("sort.yml")
+    truth = np.loadtxt(shared_data / "mot15" / "train" / SEQUENCE / "gt" / "gt.txt", delimiter=",")
+    hits = found = people = 0
+    from mot.video import open_source
+
+    for frame in open_source(shared_data / "video" / "vtest.avi"):
+        (detections,) = tracker.observe([frame])
+        here = tlwh_to_xyxy(truth[truth[:, 0] == frame.index, 2:6])
+        overlap = iou(detections.xyxy, here)
+        for row in overlap:  # best score first, each person once
+            best = int(row.argmax())
+            if row[best] >= 0.5:
+                overlap[:, best] = 0
+                hits += 1
+        found, people = found + len(detections), people + len(here)
+    print(f"precision {hits / found:.3f}, recall {hits / people:.3f}")
+    assert hits / found >= 0.875
+    assert hits / people >= 0.835
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_batches_change_no_byte(shared_data: Path, weights: object, text: str, batch: int) -> None:
+    assert track(shared_data, "deepsort.yml", [f"runtime.batch={batch}"]) == text
