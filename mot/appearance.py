@@ -61,14 +61,21 @@ class Gallery:
         self._pool[self._place[rows], self._count[rows] % self._budget] = unit(vectors)
         self._count[rows] += 1
 
-    def cosine_distance(self, vectors: Vectors) -> NDArray[np.float64]:
-        """(T, D) least cosine distance of every track, over its gallery, to each of `vectors` (D, E)."""
+    def cosine_distance(self, vectors: Vectors, nearest: int = 1) -> NDArray[np.float64]:
+        """(T, D) cosine distance of every track to each of `vectors` (D, E): the mean of the `nearest` least.
+
+        One, the least over the gallery, is what DeepSORT does; the mean of a few is not fooled by a single
+        look that was somebody else's. A gallery of fewer gives the mean of those it has.
+        """
         places, capacity, size = self._pool.shape
         alike = (self._pool.reshape(places * capacity, size) @ unit(vectors).T).reshape(places, capacity, -1)
-        mine = alike[self._place]
+        mine = alike[self._place].astype(np.float64)
         mine[np.arange(capacity) >= self._count[:, None]] = -np.inf
-        nearest: NDArray[np.float64] = 1.0 - mine.max(axis=1).astype(np.float64)
-        return nearest
+        if nearest < capacity:
+            mine = np.partition(mine, capacity - nearest, axis=1)[:, capacity - nearest :]
+        known = np.minimum(self._count, mine.shape[1])[:, None]
+        distance: NDArray[np.float64] = 1.0 - mine.sum(axis=1, where=np.isfinite(mine)) / known
+        return distance
 
     def _grow(self, places: int, capacity: int, size: int) -> None:
         """A larger pool with the old one in its corner."""

@@ -1,13 +1,14 @@
-"""Weights into running networks on a device, and a record of what was resolved. The only module here with torch."""
+"""Weights into running networks on a device, and a record of it. The only module of the engine with torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from mot.errors import ConfigError, WeightsError
+from mot.models.registry import model
 from mot.perception.detector import Detector
 from mot.perception.embedder import Embedder
 from mot.perception.settings import DetectorConfig, EmbedderConfig, RuntimeConfig
@@ -46,18 +47,13 @@ class Networks:
         """The embedder of the `reid` block."""
         return Embedder(config, self._locate("reid", config.model, weights), self._device, self._times)
 
-    def _locate(self, block: str, model: str, weights: str | Path) -> Path:
-        """The verified file; a manifest entry must be for this model."""
+    def _locate(self, kind: Literal["detector", "reid"], name: str, weights: str | Path) -> Path:
+        """The verified file of the model `name`; a manifest entry must be for it."""
         entry = manifest.load().get(str(weights))
-        if entry is not None and entry.model != model:
-            what = f"{entry.kind} {entry.model}" if entry.model else entry.kind
-            raise WeightsError(f"{weights}: is a {what}, but {block}.model is {model!r}")
+        if entry is not None and entry.model != model(name, kind).family:
+            raise WeightsError(f"{weights}: is a {entry.kind}, not the weights of {kind}.model {name!r}")
         path = fetch.locate(weights, offline=self._offline)
-        self.record["weights"][block] = {
-            "name": str(weights),
-            "file": path.name,
-            "sha256": fetch.sha256(path),
-        }
+        self.record["weights"][kind] = {"name": str(weights), "file": path.name, "sha256": fetch.sha256(path)}
         return path
 
 

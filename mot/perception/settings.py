@@ -45,7 +45,7 @@ class EmbedderConfig:
             last bits depend on how many there are.
     """
 
-    model: str = "mobilenetv2"
+    model: str = "mobilenetv2_stripes"
     crop_size: tuple[Annotated[int, AtLeast(32)], ...] = (192, 96)
     chunk: Annotated[int, AtLeast(1)] = 8
 

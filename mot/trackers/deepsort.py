@@ -3,8 +3,8 @@
 Identical to the official code (nwojke/deep_sort): its non-maximum suppression, the Kalman filter over centre,
 aspect ratio and height, the matching cascade by appearance behind a Mahalanobis gate, IoU for what is left,
 the life of a track, the gallery, and that a track missed once is still reported.
-Different on purpose: a row says which detection made it; scores and labels are kept; a detection without area
-starts no track.
+Different on purpose: the distance can be the mean of several nearest looks; a row says which detection made
+it; scores and labels are kept; a detection without area starts no track.
 Proof: `tests/trackers/test_reference_runs.py` compares every frame with the official output.
 """
 
@@ -36,6 +36,7 @@ class DeepSORTConfig:
         nms_max_overlap: a box covered more than this by one of higher score is dropped; 1 keeps all.
         max_cosine_distance: appearance further than this is another person.
         nn_budget: embeddings a track remembers.
+        nn_nearest: of these, the nearest so many are averaged for the distance; 1 is the official minimum.
         max_iou_distance: 1 - IoU above this is no overlap worth a match.
         max_age: frames a confirmed track outlives its last detection.
         n_init: detections in a row that confirm a track.
@@ -46,6 +47,7 @@ class DeepSORTConfig:
     nms_max_overlap: Annotated[float, Between(0, 1)] = 1.0
     max_cosine_distance: Annotated[float, Between(0, 2)] = 0.2
     nn_budget: Annotated[int, AtLeast(1)] = 100
+    nn_nearest: Annotated[int, AtLeast(1)] = 1
     max_iou_distance: Annotated[float, Between(0, 1)] = 0.7
     max_age: Annotated[int, AtLeast(1)] = 30
     n_init: Annotated[int, AtLeast(1)] = 3
@@ -142,7 +144,7 @@ class DeepSORT:
         bank = self._table["filter"]
         noise = motion.xyah_measurement(bank[:, motion.X, 3])
         gate = motion.squared_mahalanobis(bank, boxes.xyxy_to_xyah(xyxy), noise) > CHI2_95[4]
-        return np.where(gate, np.inf, self._gallery.cosine_distance(embeddings))
+        return np.where(gate, np.inf, self._gallery.cosine_distance(embeddings, self.config.nn_nearest))
 
     def _match_iou(self, rows: Rows, columns: Rows, xyxy: boxes.Boxes) -> Matches:
         predicted = boxes.xyah_to_xyxy(self._table["filter"][rows, motion.X])

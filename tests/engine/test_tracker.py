@@ -119,7 +119,9 @@ def test_mistakes_in_the_long_form(tmp_path: Path) -> None:
 
 def test_weights_of_another_kind_are_named() -> None:
     pytest.importorskip("torch")
-    with pytest.raises(WeightsError, match="is a reid mobilenetv2, but detector.model is 'yolov3_tiny'"):
+    with pytest.raises(
+        WeightsError, match="mobilenetv2: is a reid, not the weights of detector.model 'yolov3_tiny'"
+    ):
         Tracker("sort.yml").load_weights_sde("mobilenetv2")
 
 

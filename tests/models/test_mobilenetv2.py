@@ -8,7 +8,16 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from mot.errors import WeightsError
-from mot.models.mobilenetv2 import BLOCKS, FEATURES, MobileNetV2, load
+from mot.models.mobilenetv2 import (
+    BLOCKS,
+    EARLY,
+    EARLY_CHANNELS,
+    FEATURES,
+    STRIPES,
+    MobileNetV2,
+    load,
+    load_stripes,
+)
 
 
 def conv_bn(channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
@@ -88,3 +97,17 @@ def test_public_weights_tell_pictures_apart(shared_data: Path) -> None:
         same, other = network(stripes), network(torch.ones(1, 3, 192, 96))
     assert (same @ same.T).item() == pytest.approx(1, abs=1e-5)
     assert (same @ other.T).item() < 0.9
+
+
+def test_stripes_see_where_a_colour_is(tmp_path: Path) -> None:
+    torch.save(public_network().state_dict(), tmp_path / "net.pt")
+    network, whole = load_stripes(tmp_path / "net.pt"), load(tmp_path / "net.pt")
+    x = torch.randn(2, 3, 192, 96)
+    with torch.inference_mode():
+        found, maps = network(x), whole.features[:EARLY](x)
+    assert found.shape == (2, EARLY_CHANNELS * STRIPES)
+    window = torch.hann_window(25, periodic=False)[1::2]  # at the middles of twelve columns
+    expected = torch.stack(
+        [(maps[:, :, 4 * s : 4 * s + 4] * window).mean(dim=(2, 3)) for s in range(STRIPES)], 2
+    )
+    torch.testing.assert_close(found, normalize(expected.flatten(1)), atol=1e-5, rtol=1e-4)

@@ -82,7 +82,7 @@ def main() -> None:
         after = bare(network, inputs)
         ratios.append(rate / ((before + after) / 2))
         print(
-            f"round {number + 1}: mot-track {rate:.1f}, bare {before:.1f} and {after:.1f} frames/s, {ratios[-1]:.3f}"
+            f"round {number + 1}: mot-track {rate:.1f}, bare {before:.1f} and {after:.1f} f/s, {ratios[-1]:.3f}"
         )
     print(
         f"ratio: median {statistics.median(ratios):.3f} (lowest {min(ratios):.3f}, highest {max(ratios):.3f})"
