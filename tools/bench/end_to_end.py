@@ -59,7 +59,7 @@ def make_inputs(frames: list[Frame], batch: int, cfg: str) -> list[torch.Tensor]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--video", required=True)
     parser.add_argument("--cfg", default="sort.yml")
     parser.add_argument("--frames", type=int, default=200)
