@@ -187,9 +187,9 @@ def _record(tracker: Tracker, source: Any, name: str, summary: Summary) -> dict[
 
 def _report(summary: Summary, paths: dict[str, Path], source: Any, tracker: Tracker, profile: bool) -> None:
     labels = [tracker.label_names[label] for label in tracker.tracked_labels]
-    what = f"{labels[0]} tracks" if len(labels) == 1 else "tracks"
+    what = f"objects ({', '.join(labels[:3])}{', …' if len(labels) > 3 else ''})"
     lost = getattr(source, "lost", 0)
-    print(f"{len(summary.ids)} {what} in {summary.frames} frames, {summary.rate:.1f} frames/s")
+    print(f"tracked {len(summary.ids)} {what} in {summary.frames} frames at {summary.rate:.1f} frames/s")
     if lost:
         print(f"{lost} frames of the source could not be decoded and are missing", file=sys.stderr)
     if summary.interrupted:

@@ -54,11 +54,12 @@ def test_detections_on_a_video(
 ) -> None:
     out, lines = tmp_path / "out", tmp_path / "rows.jsonl"
     assert run("--video", video, "--det-file", det_file, "--out", out, "--jsonl", lines) == 0
-    assert "tracks in 20 frames" in capsys.readouterr().out
+    said = capsys.readouterr().out
     assert sorted(path.name for path in out.iterdir()) == ["in.json", "in.mp4", "in.txt"]
 
     rows = [line.split(",") for line in (out / "in.txt").read_text().splitlines()]
     assert rows[0][:2] == ["1", "1"]
+    assert f"tracked {len({row[1] for row in rows})} objects (person) in 20 frames" in said
     assert all(len(row) == 10 and row[7:] == ["-1", "-1", "-1"] for row in rows)
     objects = [json.loads(line) for line in lines.read_text().splitlines()]
     assert len(objects) == len(rows)
