@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -76,6 +79,15 @@ class Gallery:
         known = np.minimum(self._count, mine.shape[1])[:, None]
         distance: NDArray[np.float64] = 1.0 - mine.sum(axis=1, where=np.isfinite(mine)) / known
         return distance
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """What the tracks remember, as plain arrays: (T, capacity, E) and (T,)."""
+        return {"gallery": self._pool[self._place], "gallery_count": self._count.copy()}
+
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Continue from what `state_dict` gave."""
+        self._pool, self._count = np.array(state["gallery"]), np.array(state["gallery_count"])
+        self._place = np.arange(len(self._pool))
 
     def _grow(self, places: int, capacity: int, size: int) -> None:
         """A larger pool with the old one in its corner."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import lap
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
@@ -28,6 +29,21 @@ def match(cost: NDArray[np.float64], max_cost: float) -> Matches:
     rows, columns = linear_sum_assignment(cost)
     cheap = cost[rows, columns] <= max_cost
     return Matches(rows[cheap], columns[cheap])
+
+
+def match_limited(cost: NDArray[np.float64], limit: float) -> Matches:
+    """One-to-one pairs of `cost` (T, D) with the limit inside the solve, as ByteTrack and its relatives do.
+
+    Minimises the sum of the costs of the pairs plus limit / 2 for every row and column left alone, so that a
+    pair dearer than `limit` is never worth it. This is not `match`: cheap pairs may be given up there to make
+    room for dear ones that are then dropped.
+    """
+    if not cost.size:
+        none = np.empty(0, np.int64)
+        return Matches(none, none)
+    _, column_of, _ = lap.lapjv(cost, extend_cost=True, cost_limit=limit)
+    rows = np.flatnonzero(column_of >= 0)
+    return Matches(rows, column_of[rows].astype(np.int64))
 
 
 def match_clamped(cost: NDArray[np.float64], max_cost: float) -> Matches:

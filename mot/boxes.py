@@ -53,10 +53,11 @@ def xysr_to_xyxy(xysr: Boxes) -> Boxes:
     return np.hstack([xysr[:, :2] - size / 2, xysr[:, :2] + size / 2])
 
 
-def area(xyxy: Boxes) -> NDArray[np.float64]:
-    """(N,) areas in square pixels."""
-    sides: NDArray[np.float64] = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
-    return sides
+def area(xyxy: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
+    """(N,) areas in square pixels, `extra` pixels added to both sides."""
+    size = xyxy[:, 2:] - xyxy[:, :2] + extra
+    product: NDArray[np.float64] = size[:, 0] * size[:, 1]
+    return product
 
 
 def clip(xyxy: Boxes, height: int, width: int) -> Boxes:
@@ -82,10 +83,17 @@ def intersection(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
     return w
 
 
-def iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
-    """(T, D) intersection over union of `a` (T, 4) with `b` (D, 4); 0 where both boxes are empty."""
-    overlap = intersection(a, b)
-    union = np.add(area(a)[:, None], area(b))
+def iou(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
+    """(T, D) intersection over union of `a` (T, 4) with `b` (D, 4); 0 where both boxes are empty.
+
+    Args:
+        a: (T, 4) boxes.
+        b: (D, 4) boxes.
+        extra: pixels added to every width and height, of boxes and of overlaps: 1 counts whole pixels, as
+            cython_bbox does for ByteTrack and its relatives.
+    """
+    overlap = intersection(a, b, extra)
+    union = np.add(area(a, extra)[:, None], area(b, extra))
     union -= overlap
     return np.divide(overlap, union, out=overlap, where=union > 0)
 

@@ -5,7 +5,7 @@ the box, each with a position `x` and a velocity `v`. A bank of T tracks is one 
 
     bank[:, 0] = x    bank[:, 1] = v    bank[:, 2] = var x    bank[:, 3] = cov(x, v)    bank[:, 4] = var v
 
-and the matrix equations become (Kalman 1960; dt = one frame):
+and the matrix equations become (Kalman 1960; one frame):
 
     predict   x += v;  Pxx += 2 Pxv + Pvv + Qx;  Pxv += Pvv;  Pvv += Qv
     update    k = Pxx / (Pxx + R),  g = Pxv / (Pxx + R),  y = z - x
@@ -16,8 +16,12 @@ This is exact, not an approximation (`tests/test_motion.py` holds it against a d
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
+
+from mot.errors import InputError
 
 Bank = NDArray[np.float64]
 Array = NDArray[np.float64]
@@ -31,12 +35,33 @@ def start(z: Array, var_x: Array, var_v: Array) -> Bank:
     return bank
 
 
-def predict(bank: Bank, q_x: Array, q_v: Array) -> None:
-    """One frame ahead, in place; process noise variances (T, 4) or (4,)."""
-    bank[:, X] += bank[:, V]
-    bank[:, PXX] += 2 * bank[:, PXV] + bank[:, PVV] + q_x
-    bank[:, PXV] += bank[:, PVV]
-    bank[:, PVV] += q_v
+def steps(dt: float) -> list[float]:
+    """`dt` frames as single predictions: so many whole ones, then the fraction that is left.
+
+    A whole `dt` is thus exactly so many predictions. A fraction f moves by f velocities and adds f of a
+    frame's process noise, so that it lies between the whole ones on either side of it.
+
+    Raises:
+        InputError: `dt` is not a positive finite number.
+    """
+    if not 0 < dt < math.inf:
+        raise InputError(f"dt: expected a number of frames above 0, got {dt}")
+    rest = dt - int(dt)
+    return [1.0] * int(dt) + ([rest] if rest else [])
+
+
+def predict(bank: Bank, q_x: Array, q_v: Array, dt: float = 1.0) -> None:
+    """`dt` <= 1 frames ahead, in place; process noise variances of one frame, (T, 4) or (4,)."""
+    if dt == 1.0:  # the same as below, in fewer operations
+        bank[:, X] += bank[:, V]
+        bank[:, PXX] += 2 * bank[:, PXV] + bank[:, PVV] + q_x
+        bank[:, PXV] += bank[:, PVV]
+        bank[:, PVV] += q_v
+        return
+    bank[:, X] += dt * bank[:, V]
+    bank[:, PXX] += 2 * dt * bank[:, PXV] + dt * dt * bank[:, PVV] + dt * q_x
+    bank[:, PXV] += dt * bank[:, PVV]
+    bank[:, PVV] += dt * q_v
 
 
 def update(bank: Bank, rows: NDArray[np.int64], z: Array, r: Array) -> None:

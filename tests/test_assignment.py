@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from mot import assignment
 
@@ -55,6 +56,27 @@ def test_iou_short_cut_of_sort() -> None:
     iou = np.array([[0.35, 0.29], [0.29, 0.0]])
     assert assignment.match_iou(iou, 0.3).rows.tolist() == [0]
     assert assignment.match(-iou, -0.3).rows.tolist() == []
+
+
+@given(costs(), st.floats(0.05, 1))
+def test_a_limit_inside_the_solve(cost: NDArray[np.float64], limit: float) -> None:
+    rows, columns = assignment.match_limited(cost, limit)
+    assert len(set(rows.tolist())) == len(rows) == len(set(columns.tolist()))
+    value = cost[rows, columns].sum() + limit / 2 * (cost.shape[0] + cost.shape[1] - 2 * len(rows))
+    # the same optimum by brute force: a square with room for everybody to stay alone
+    total = sum(cost.shape)
+    whole = np.full((total, total), limit / 2)
+    whole[: cost.shape[0], : cost.shape[1]] = cost
+    whole[cost.shape[0] :, cost.shape[1] :] = 0
+    a, b = linear_sum_assignment(whole)
+    assert value == pytest.approx(whole[a, b].sum())
+
+
+def test_a_limit_is_not_a_gate_afterwards() -> None:
+    # in full the two pairs of 0.2 are the cheapest; above a gate of 0.15 both are dropped, and nothing is left
+    cost = np.array([[0.1, 0.2], [0.2, 0.9]])
+    assert assignment.match(cost, 0.15).rows.tolist() == []
+    assert assignment.match_limited(cost, 0.15).rows.tolist() == [0]
 
 
 def test_unmatched() -> None:

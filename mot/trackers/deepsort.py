@@ -22,9 +22,7 @@ from mot.assignment import CHI2_95, Matches
 from mot.config import AtLeast, Between
 from mot.errors import InputError
 from mot.structures import Detections, Reason, Tracks, TrackState
-from mot.trackers.table import TrackTable
-
-Rows = NDArray[np.int64]
+from mot.trackers.table import Rows, State, TrackTable, unassigned, usable
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,7 @@ class DeepSORTConfig:
         max_iou_distance: 1 - IoU above this is no overlap worth a match.
         max_age: frames a confirmed track outlives its last detection.
         n_init: detections in a row that confirm a track.
+        class_aware: match within a label only; else a track's label is the one it was seen with most often.
         max_predicted: frames without a detection for which a track is still reported, where it is predicted.
     """
 
@@ -52,6 +51,7 @@ class DeepSORTConfig:
     max_age: Annotated[int, AtLeast(1)] = 30
     n_init: Annotated[int, AtLeast(1)] = 3
     max_predicted: Annotated[int, AtLeast(0)] = 1
+    class_aware: bool = False
 
 
 class DeepSORT:
@@ -59,34 +59,38 @@ class DeepSORT:
 
     def __init__(self, config: DeepSORTConfig | None = None) -> None:
         self.config = config or DeepSORTConfig()
-        self._next_id = 1
         self._gallery = Gallery(self.config.nn_budget)
-        self._table = TrackTable(
-            ids=np.empty(0, np.int64),
-            state=np.empty(0, np.int8),
-            filter=np.empty((0, 5, 4)),
-            hits=np.empty(0, np.int64),
-            misses=np.empty(0, np.int64),
-            scores=np.empty(0),
-            labels=np.empty(0, np.int64),
-            det_index=np.empty(0, np.int64),
-        )
+        self._table = TrackTable(filter=np.empty((0, 5, 4)), hits=np.empty(0, np.int64))
 
-    def update(self, detections: Detections) -> Tracks:
+    def update(self, detections: Detections, *, dt: float = 1.0) -> Tracks:
         """The tracks of the next frame. Call it for every frame, also with no detections.
+
+        Args:
+            detections: what was seen, with embeddings.
+            dt: frames since the last call, where some were skipped; see `motion.steps`.
 
         Raises:
             InputError: embeddings are missing, or of another width than before; the state is unchanged.
         """
-        embeddings = self._embeddings(detections)
-        assigned = np.full(len(detections), Reason.UNMATCHED, np.int64)
+        embeddings, steps = self._embeddings(detections), motion.steps(dt)
+        assigned = unassigned(detections, self.config.min_confidence)
         used = self._select(detections, assigned)
-        self._predict()
-        matches = self._match(detections.xyxy[used], embeddings[used])
+        for step in steps:
+            self._predict(step)
+        matches = self._match(detections[used], embeddings[used], dt)
         self._update(matches.rows, used[matches.columns], detections, embeddings)
         self._spawn(used[assignment.unmatched(len(used), matches.columns)], detections, embeddings)
         self._prune()
         return self._report(assigned)
+
+    def state_dict(self) -> State:
+        """All that changes while tracking, as plain arrays."""
+        return self._table.state_dict() | self._gallery.state_dict()
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue from what `state_dict` gave, with the same config."""
+        self._table.load_state_dict(state)
+        self._gallery.load_state_dict(state)
 
     def _embeddings(self, detections: Detections) -> Vectors:
         size = self._gallery.size
@@ -100,36 +104,40 @@ class DeepSORT:
 
     def _select(self, detections: Detections, assigned: Rows) -> Rows:
         """Rows of the detections worth tracking; why the others are not is written to `assigned`."""
-        assigned[detections.scores < self.config.min_confidence] = Reason.BELOW_THRESHOLD
-        above = np.flatnonzero((assigned != Reason.BELOW_THRESHOLD) & (boxes.area(detections.xyxy) > 0))
+        above = usable(detections, assigned)
         kept = boxes.suppress(detections.xyxy[above], detections.scores[above], self.config.nms_max_overlap)
         assigned[np.delete(above, kept)] = Reason.SUPPRESSED
         return above[kept]
 
-    def _predict(self) -> None:
-        table = self._table
-        motion.predict(table["filter"], *motion.xyah_process(table["filter"][:, motion.X, 3]))
-        table["misses"] += 1
-        table["det_index"] = -1
+    def _predict(self, dt: float) -> None:
+        bank = self._table["filter"]
+        motion.predict(bank, *motion.xyah_process(bank[:, motion.X, 3]), dt=dt)
+        self._table.step(dt)
 
-    def _match(self, xyxy: boxes.Boxes, embeddings: Vectors) -> Matches:
+    def _match(self, detections: Detections, embeddings: Vectors, dt: float) -> Matches:
         """The cascade of the confirmed tracks, then IoU for the tentative ones and those missed just now."""
-        table = self._table
+        table, xyxy = self._table, detections.xyxy
         confirmed = table["state"] == TrackState.CONFIRMED
-        first = self._match_appearance(np.flatnonzero(confirmed), xyxy, embeddings)
+        allowed = np.ones((len(table), len(xyxy)), np.bool_)
+        if self.config.class_aware:
+            allowed = table["labels"][:, None] == detections.labels
+        first = self._match_appearance(np.flatnonzero(confirmed), xyxy, embeddings, allowed)
         free = np.ones(len(table), np.bool_)
         free[first.rows] = False
-        rows = np.flatnonzero(free & (~confirmed | (table["misses"] == 1)))
+        rows = np.flatnonzero(free & (~confirmed | (table["misses"] <= dt)))
         left = assignment.unmatched(len(xyxy), first.columns)
-        second = self._match_iou(rows, left, xyxy)
+        second = self._match_iou(rows, left, xyxy, allowed)
         return Matches(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
 
-    def _match_appearance(self, confirmed: Rows, xyxy: boxes.Boxes, embeddings: Vectors) -> Matches:
+    def _match_appearance(
+        self, confirmed: Rows, xyxy: boxes.Boxes, embeddings: Vectors, allowed: NDArray[np.bool_]
+    ) -> Matches:
         """Tracks by the age of their last detection, youngest first, each age choosing from what is left."""
         left = np.arange(len(xyxy))
         made: list[Matches] = [Matches(left[:0], left[:0])]
         misses = self._table["misses"]
-        cost = self._appearance_cost(xyxy, embeddings) if len(confirmed) and len(left) else np.empty((0, 0))
+        if len(confirmed) and len(left):
+            cost = np.where(allowed, self._appearance_cost(xyxy, embeddings), np.inf)
         for age in np.unique(misses[confirmed]):
             if not len(left) or age > self.config.max_age:
                 break
@@ -146,11 +154,10 @@ class DeepSORT:
         gate = motion.squared_mahalanobis(bank, boxes.xyxy_to_xyah(xyxy), noise) > CHI2_95[4]
         return np.where(gate, np.inf, self._gallery.cosine_distance(embeddings, self.config.nn_nearest))
 
-    def _match_iou(self, rows: Rows, columns: Rows, xyxy: boxes.Boxes) -> Matches:
+    def _match_iou(self, rows: Rows, columns: Rows, xyxy: boxes.Boxes, allowed: NDArray[np.bool_]) -> Matches:
         predicted = boxes.xyah_to_xyxy(self._table["filter"][rows, motion.X])
-        found = assignment.match_clamped(
-            1.0 - boxes.iou(predicted, xyxy[columns]), self.config.max_iou_distance
-        )
+        cost = np.where(allowed[np.ix_(rows, columns)], 1.0 - boxes.iou(predicted, xyxy[columns]), np.inf)
+        found = assignment.match_clamped(cost, self.config.max_iou_distance)
         return Matches(rows[found.rows], columns[found.columns])
 
     def _update(self, rows: Rows, det: Rows, detections: Detections, embeddings: Vectors) -> None:
@@ -159,27 +166,14 @@ class DeepSORT:
         motion.update(table["filter"], rows, boxes.xyxy_to_xyah(detections.xyxy[det]), noise)
         self._gallery.add(rows, embeddings[det])
         table["hits"][rows] += 1
-        table["misses"][rows] = 0
         table["state"][rows[table["hits"][rows] >= self.config.n_init]] = TrackState.CONFIRMED
-        table["scores"][rows] = detections.scores[det]
-        table["labels"][rows] = detections.labels[det]
-        table["det_index"][rows] = det
+        table.see(rows, det, detections)
 
     def _spawn(self, det: Rows, detections: Detections, embeddings: Vectors) -> None:
         xyah = boxes.xyxy_to_xyah(detections.xyxy[det])
-        count = len(det)
+        bank = motion.start(xyah, *motion.xyah_start(xyah[:, 3]))
         self._gallery.append(embeddings[det])
-        self._table.append(
-            ids=self._next_id + np.arange(count),
-            state=np.full(count, TrackState.TENTATIVE),
-            filter=motion.start(xyah, *motion.xyah_start(xyah[:, 3])),
-            hits=np.ones(count),
-            misses=np.zeros(count),
-            scores=detections.scores[det],
-            labels=detections.labels[det],
-            det_index=det,
-        )
-        self._next_id += count
+        self._table.spawn(det, detections, TrackState.TENTATIVE, filter=bank, hits=np.ones(len(det)))
 
     def _prune(self) -> None:
         """A tentative track goes at its first miss, a confirmed one after `max_age`."""
@@ -191,17 +185,6 @@ class DeepSORT:
 
     def _report(self, assigned: Rows) -> Tracks:
         table = self._table
-        seen = table["det_index"] >= 0
-        assigned[table["det_index"][seen]] = table["ids"][seen]
-        shown = np.flatnonzero(
-            (table["state"] == TrackState.CONFIRMED) & (table["misses"] <= self.config.max_predicted)
-        )
-        return Tracks(
-            ids=table["ids"][shown],
-            xyxy=boxes.xyah_to_xyxy(table["filter"][shown, motion.X]),
-            scores=table["scores"][shown],
-            labels=table["labels"][shown],
-            det_index=table["det_index"][shown],
-            state=table["state"][shown],
-            assigned=assigned,
-        )
+        confirmed = table["state"] == TrackState.CONFIRMED
+        shown = np.flatnonzero(confirmed & (table["misses"] <= self.config.max_predicted))
+        return table.report(shown, boxes.xyah_to_xyxy(table["filter"][shown, motion.X]), assigned)

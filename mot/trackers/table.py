@@ -1,28 +1,61 @@
-"""`TrackTable`: everything a tracker knows of its tracks, as columns of one length."""
+"""`TrackTable`: everything a tracker knows of its tracks, as columns of one length.
+
+Whatever changes while tracking lives here, so that a tracker is saved and restored by saving its table.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mot.errors import InputError
+from mot.structures import Detections, Reason, Tracks, TrackState
+
+Rows = NDArray[np.int64]
+State = dict[str, NDArray[Any]]
+
 
 class TrackTable:
-    """Columns by name, one row a track. `keep` and `append` alone change the number of rows.
+    """Columns by name, one row a track. `keep` and `spawn` alone change the number of rows.
 
         table["misses"] += 1
-        table["score"][rows] = scores
+        table["state"][rows] = TrackState.CONFIRMED
+
+    Every table has the columns
+
+        ids (T,) int64          state (T,) int8, a TrackState     misses (T,) float64, frames since last seen
+        scores (T,) float64     labels (T,) int64                 det_index (T,) int64, -1 where not seen now
+        votes (T, L) int64, how often each label was seen
+
+    and those that the tracker adds.
 
     Args:
-        columns: name -> empty array (0, …) that gives the column's dtype and the shape of one row.
+        columns: name -> empty array (0, …) that gives the dtype and the shape of a row.
+
+    Attributes:
+        time: frames since the start.
+        next_id: id of the next track.
     """
 
     def __init__(self, **columns: NDArray[Any]) -> None:
-        self._columns = columns
+        self.time = 0.0
+        self.next_id = 1
+        base: State = {
+            "ids": np.empty(0, np.int64),
+            "state": np.empty(0, np.int8),
+            "misses": np.empty(0),
+            "scores": np.empty(0),
+            "labels": np.empty(0, np.int64),
+            "det_index": np.empty(0, np.int64),
+            "votes": np.empty((0, 1), np.int64),
+        }
+        self._columns = base | columns
 
     def __len__(self) -> int:
-        return len(next(iter(self._columns.values())))
+        return len(self._columns["ids"])
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._columns[name]
@@ -30,16 +63,104 @@ class TrackTable:
     def __setitem__(self, name: str, values: ArrayLike) -> None:
         self._columns[name][...] = values
 
+    def step(self, dt: float) -> None:
+        """`dt` frames pass: nothing has been seen yet in the new one."""
+        self.time += dt
+        self["misses"] += dt
+        self["det_index"] = -1
+
+    def see(self, rows: Rows, det: Rows, detections: Detections, renew_score: bool = True) -> None:
+        """The tracks `rows` (M,) were seen as the detections `det` (M,); a label follows its track's majority."""
+        self["misses"][rows] = 0
+        self["det_index"][rows] = det
+        if renew_score:
+            self["scores"][rows] = detections.scores[det]
+        self._vote(rows, detections.labels[det])
+
+    def spawn(self, det: Rows, detections: Detections, state: TrackState, **columns: ArrayLike) -> Rows:
+        """A new track for each of the detections `det` (N,), with the tracker's own `columns`; its rows."""
+        known, count = len(self), len(det)
+        fresh: dict[str, ArrayLike] = {
+            "ids": self.next_id + np.arange(count),
+            "state": np.full(count, state),
+            "misses": np.zeros(count),
+            "scores": detections.scores[det],
+            "labels": detections.labels[det],
+            "det_index": det,
+            "votes": np.zeros((count, self["votes"].shape[1])),
+        }
+        self._append(fresh | columns)
+        self.next_id += count
+        rows = np.arange(known, len(self))
+        self._vote(rows, detections.labels[det])
+        return rows
+
     def keep(self, mask: NDArray[np.bool_]) -> None:
         """Drop the rows that are False in `mask` (T,)."""
         if not mask.all():
             self._columns = {name: column[mask] for name, column in self._columns.items()}
 
-    def append(self, **rows: ArrayLike) -> None:
-        """Add rows; every column must be given, all of one length."""
+    def report(self, rows: Rows, xyxy: NDArray[np.float64], assigned: Rows) -> Tracks:
+        """The tracks `rows` at the boxes `xyxy`.
+
+        Args:
+            rows: (R,) rows to report.
+            xyxy: (R, 4) their boxes.
+            assigned: (D,) the reasons so far; where a track has seen a detection, its id goes in, reported or not.
+        """
+        seen = self["det_index"] >= 0
+        assigned[self["det_index"][seen]] = self["ids"][seen]
+        names = ("ids", "scores", "labels", "det_index", "state")
+        return Tracks(xyxy=xyxy, assigned=assigned, **{name: self[name][rows] for name in names})
+
+    def state_dict(self) -> State:
+        """All of it as plain arrays, for an .npz without pickle."""
+        counters = {"time": np.array(self.time), "next_id": np.array(self.next_id)}
+        return counters | {name: column.copy() for name, column in self._columns.items()}
+
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Continue from what `state_dict` gave.
+
+        Raises:
+            InputError: a column is missing or has another shape or type: the state of another tracker.
+        """
+        for name, column in self._columns.items():
+            if name not in state or state[name].dtype != column.dtype or state[name].ndim != column.ndim:
+                raise InputError(
+                    f"state: column {name!r} is missing or of another type; from another tracker?"
+                )
+        self.time, self.next_id = float(state["time"]), int(state["next_id"])
+        self._columns = {name: np.array(state[name]) for name in self._columns}
+
+    def _append(self, rows: Mapping[str, ArrayLike]) -> None:
         if rows.keys() != self._columns.keys():
             raise TypeError(f"columns differ: {sorted(rows.keys() ^ self._columns.keys())}")
         self._columns = {
             name: np.concatenate([column, np.asarray(rows[name], column.dtype)])
             for name, column in self._columns.items()
         }
+
+    def _vote(self, rows: Rows, labels: Rows) -> None:
+        """Count `labels` for `rows`; a track's label changes when another has been seen more often."""
+        missing = int(labels.max(initial=0)) + 1 - self["votes"].shape[1]
+        if missing > 0:
+            self._columns["votes"] = np.pad(self["votes"], ((0, 0), (0, missing)))
+        votes = self["votes"]
+        votes[rows, labels] += 1
+        overtaken = votes[rows, labels] > votes[rows, self["labels"][rows]]
+        self["labels"][rows[overtaken]] = labels[overtaken]
+
+
+def unassigned(detections: Detections, threshold: float) -> Rows:
+    """(D,) the reason of every detection before any is used: below `threshold`, or unmatched so far.
+
+    Boxes without area can neither overlap nor start a track; they stay unmatched and are left out by `usable`.
+    """
+    below = detections.scores < threshold
+    return np.where(below, Reason.BELOW_THRESHOLD, Reason.UNMATCHED).astype(np.int64)
+
+
+def usable(detections: Detections, assigned: Rows) -> Rows:
+    """Rows of the detections that are unmatched so far and have an area."""
+    size = detections.xyxy[:, 2:] - detections.xyxy[:, :2]
+    return np.flatnonzero((assigned == Reason.UNMATCHED) & (size > 0).all(axis=1))
