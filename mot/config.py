@@ -6,8 +6,9 @@ and the nearest valid one. Ranges are written where the field is: `Annotated[int
 
 from __future__ import annotations
 
+import math
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -27,7 +28,7 @@ class AtLeast:
     low: float
 
     def __str__(self) -> str:
-        return f">= {self.low:g}"
+        return f"a number >= {self.low:g}"
 
     def allows(self, value: float) -> bool:
         """Whether `value` is in range."""
@@ -42,11 +43,28 @@ class Between:
     high: float
 
     def __str__(self) -> str:
-        return f"in {self.low:g}..{self.high:g}"
+        return f"a number in {self.low:g}..{self.high:g}"
 
     def allows(self, value: float) -> bool:
         """Whether `value` is in range."""
         return self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Length:
+    """A list of `low` to `high` values."""
+
+    low: int
+    high: float = math.inf
+
+    def __str__(self) -> str:
+        return (
+            f"{self.low} or more values" if self.high == math.inf else f"{self.low} to {self.high:g} values"
+        )
+
+    def allows(self, value: Sized) -> bool:
+        """Whether `value` has such a length."""
+        return self.low <= len(value) <= self.high
 
 
 def find(name: str | Path) -> Path:
@@ -66,7 +84,7 @@ def load(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, values as they stand."""
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), _Strict)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
         raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
         raise ConfigError(f"{path}: expected `key: value` lines at the top")
@@ -90,7 +108,7 @@ def override(raw: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]
                 raise ConfigError(f"override {text!r}: {parent} is a value, not a block")
         try:
             block[last] = yaml.load(value, _Strict)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):
             block[last] = value
     return result
 
@@ -155,6 +173,8 @@ def _plain(hint: type, value: Any, path: str) -> Any:
             return float(value)  # YAML 1.1 reads 1e-3 as text
         except ValueError:
             pass
+    elif hint is type(None) and value in (None, "None"):
+        return None
     elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     expected = "null" if hint is type(None) else hint.__name__
@@ -165,7 +185,7 @@ def _within(ranges: tuple[Any, ...], value: Any, path: str) -> Any:
     """`value`, if every range allows it."""
     for limit in ranges:
         if value is not None and not limit.allows(value):
-            raise ConfigError(f"{path}: expected a number {limit}, got {value!r}")
+            raise ConfigError(f"{path}: expected {limit}, got {value!r}")
     return value
 
 

@@ -1,6 +1,7 @@
 """What flows through `mot`: `Frame` in, `Detections` between, `Tracks` out.
 
-Each is a frozen record of arrays of one length (struct of arrays), validated once, when it is made.
+Each is a frozen record of arrays of one length (struct of arrays), validated once, when it is made. The arrays
+are the caller's where they have the right type already, not copies: do not change them afterwards.
 Boxes are always `xyxy`: left, top, right, bottom in pixels of the original image, float64.
 """
 
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from mot.errors import InputError
 
 Record = TypeVar("Record", "Detections", "Tracks")
+MAX_LABELS = 2**16
 Index = Any  # a mask of the record's length, an array of integers, or a slice
 
 
@@ -58,8 +60,10 @@ class Frame:
 
     def __post_init__(self) -> None:
         """Refuse anything that is not an 8-bit colour picture."""
-        image = self.image
-        if image is not None and (image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8):
+        if self.image is None:
+            return
+        image = np.asarray(self.image)
+        if image.ndim != 3 or image.shape[2] != 3 or not image.size or image.dtype != np.uint8:
             raise InputError(f"image: expected (H, W, 3) uint8 BGR, got {image.shape} {image.dtype}")
 
 
@@ -87,7 +91,9 @@ class Detections:
         xyxy = _array(self.xyxy, "xyxy", np.float64, (None, 4))
         scores = _array(self.scores, "scores", np.float64, (len(xyxy),))
         labels = np.zeros(len(xyxy), np.int64) if self.labels is None else self.labels
-        _freeze(self, xyxy=xyxy, scores=scores, labels=_array(labels, "labels", np.int64, (len(xyxy),)))
+        labels = _array(labels, "labels", np.int64, (len(xyxy),))
+        _refuse_row((labels < 0) | (labels >= MAX_LABELS), "labels", labels, f"0..{MAX_LABELS - 1}")
+        _freeze(self, xyxy=xyxy, scores=scores, labels=labels)
         if self.embeddings is not None:
             embeddings = _array(self.embeddings, "embeddings", np.float32, (len(xyxy), None))
             _freeze(self, embeddings=embeddings)
@@ -189,7 +195,8 @@ def _array(value: ArrayLike, name: str, dtype: type[Any], shape: tuple[int | Non
     """`value` as an array of `dtype` and `shape` (None: any length), or an InputError saying what is wrong."""
     try:
         raw = np.asarray(value)
-        array = raw.astype(dtype, copy=False)
+        with np.errstate(over="ignore", invalid="ignore"):  # the checks below speak of the row
+            array = raw.astype(dtype, copy=False)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name}: expected numbers, got {type(value).__name__} ({error})") from None
     if array.size == 0 and array.shape == (0,):
@@ -199,10 +206,10 @@ def _array(value: ArrayLike, name: str, dtype: type[Any], shape: tuple[int | Non
     ):
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise InputError(f"{name}: expected shape ({wanted}), got {array.shape}")
-    if raw.dtype.kind == "f" and raw.size:
-        _refuse_row(~np.isfinite(raw).all(axis=tuple(range(1, raw.ndim))), name, raw, "finite numbers")
-        if array.dtype.kind == "i":
-            _refuse_row(raw != array, name, raw, "whole numbers")
+    if dtype in (np.float64, np.float32):
+        _refuse_row(~np.isfinite(array).all(axis=tuple(range(1, array.ndim))), name, array, "finite numbers")
+    elif raw.size and raw.dtype.kind != "b":
+        _refuse_row(array != raw, name, raw, f"whole numbers of type {np.dtype(dtype).name}")
     return array
 
 

@@ -78,10 +78,12 @@ def open_source(spec: str | int | Path, *, fps: float | None = None) -> Source:
     """
     rate = None if fps is None else _checked_rate(fps)
     if isinstance(spec, int) or (isinstance(spec, str) and re.fullmatch(r"[0-9]+", spec)):
-        return CameraSource(int(spec), rate)
+        return CameraSource(_camera_index(int(spec)), rate)
     if isinstance(spec, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", spec):
         return _open_url(spec, rate)
     path = Path(spec).expanduser()
+    if not str(spec):
+        raise SourceError("no video was named: the name is empty")
     if path.is_dir():
         return _open_folder(path, rate)
     if path.exists():
@@ -90,6 +92,13 @@ def open_source(spec: str | int | Path, *, fps: float | None = None) -> Source:
     if glob.has_magic(str(path)):
         return _open_glob(str(path), rate)
     raise SourceError(f"{path}: {_missing(path)}")
+
+
+def _camera_index(index: int) -> int:
+    """OpenCV takes a C int, and crashes on what it cannot use."""
+    if not 0 <= index < 1000:
+        raise SourceError(f"camera {index}: expected an index from 0; {_cameras()}")
+    return index
 
 
 def _checked_rate(fps: float) -> Fraction:

@@ -5,7 +5,8 @@
 make_venv() {
     extra=${1:-}
     bin=.venv/bin
-    if ! [ -x "$bin/python" ]; then
+    if ! "$bin/python" -m pip --version >/dev/null 2>&1; then
+        rm -rf .venv
         python=$(find_python) || return 1
         # Debian's python3 comes without ensurepip; its pip can fill an environment from outside
         "$python" -m venv .venv 2>/dev/null || {

@@ -42,7 +42,7 @@ def _doctor(args: argparse.Namespace) -> int:
         ("weights", _weights),
     ):
         print(title)
-        for name, text, ok in section():
+        for name, text, ok in _guarded(title, section):
             good &= ok
             print(f"  {'' if ok else '! '}{name:<24} {text}")
     return 0 if good else 1

@@ -13,16 +13,19 @@ from rich.table import Table
 
 
 class Interrupt:
-    """While open, the first Ctrl-C (or SIGTERM) only sets `asked`; a second one ends the program at once."""
+    """Once armed, the first Ctrl-C (or SIGTERM) only sets `asked`; a second one ends the program at once."""
 
     def __init__(self) -> None:
         self.asked = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
+        return self
+
+    def arm(self) -> None:
+        """From here on there is something worth finishing."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._ask)
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._restore()
@@ -58,10 +61,10 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def advance(self, frame: int) -> None:
-        """The source has come to `frame`."""
+    def advance(self, frames: int) -> None:
+        """So many `frames` are done."""
         speed = self._bar.tasks[0].speed
-        self._bar.update(self._task, completed=frame, rate=f"{speed:.1f} frames/s" if speed else "")
+        self._bar.update(self._task, completed=frames, rate=f"{speed:.1f} frames/s" if speed else "")
 
 
 def profile_table(seconds: Mapping[str, float], frames: int) -> None:

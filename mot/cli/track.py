@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from contextlib import closing, nullcontext
@@ -16,6 +17,7 @@ from mot.cli.errors import parse, run
 from mot.cli.progress import Interrupt, Progress, profile_table
 from mot.engine.config import Config, read_config
 from mot.engine.outputs import Outputs, TextSink
+from mot.engine.span import Span
 from mot.engine.tracker import Tracker
 from mot.errors import ConfigError
 from mot.formats import jsonl, mot_text
@@ -51,6 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", help="auto, cpu, cuda or cuda:n")
     add("--start", help="first frame (250) or time (10s)")
     add("--end", help="last frame or time, included")
+    add(
+        "--stride",
+        type=int,
+        default=1,
+        help="track only every so many frames; the video is written with those",
+    )
     add("--fps", type=float, help="frames per second of pictures, or of a detection file without a video")
     add(
         "-o", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="override a config key"
@@ -69,17 +77,19 @@ class Summary:
     frames: int = 0
     ids: set[int] = field(default_factory=set)
     started: float = field(default_factory=time.perf_counter)
+    last: float = field(default_factory=time.perf_counter)
     interrupted: bool = False
 
     def add(self, tracks: Tracks) -> None:
         """Count one more frame."""
         self.frames += 1
+        self.last = time.perf_counter()
         self.ids.update(tracks.ids.tolist())
 
     @property
     def rate(self) -> float:
-        """Frames per second so far."""
-        return self.frames / max(time.perf_counter() - self.started, 1e-9)
+        """Frames per second, up to the last frame."""
+        return self.frames / max(self.last - self.started, 1e-9)
 
 
 def _track(args: argparse.Namespace) -> int:
@@ -87,25 +97,26 @@ def _track(args: argparse.Namespace) -> int:
     config = _config(args)
     det_file = None if args.det_file is None else DetectionFile(args.det_file, config.detector.labels)
     source, name = _source(args, det_file)
-    with closing(source) if hasattr(source, "close") else nullcontext():
+    with closing(source) if hasattr(source, "close") else nullcontext(), Interrupt() as interrupt:
         paths = _paths(args, name)
         inputs = [Path(path) for path in (args.det_file, getattr(source, "path", None)) if path is not None]
         with Outputs(args.overwrite, inputs) as outputs:
             outputs.refuse(list(paths.values()))
             tracker = Tracker.from_config(config, detector=det_file, offline=args.offline)
             _add_sinks(outputs, paths, args, tracker, source)
-            summary = _loop(tracker, source, args, outputs)
+            summary = _loop(tracker, source, args, outputs, interrupt)
             outputs.add_json(paths["record"], _record(tracker, source, name, summary))
-    if not args.quiet:
-        _report(summary, paths, source, tracker, args.profile)
+    _report(summary, paths, source, tracker, args)
     return 130 if summary.interrupted else 0
 
 
 def _config(args: argparse.Namespace) -> Config:
     overrides = list(args.overrides)
     if args.classes is not None:
-        names = None if args.classes == "all" else [name.strip() for name in args.classes.split(",")]
-        overrides.append(f"detector.classes={'null' if names is None else names}")
+        names = [json.dumps(name.strip(), ensure_ascii=False) for name in args.classes.split(",")]
+        overrides.append(
+            f"detector.classes={'null' if args.classes == 'all' else '[' + ', '.join(names) + ']'}"
+        )
     if args.device is not None:
         overrides.append(f"runtime.device={args.device}")
     return read_config(args.cfg, overrides)
@@ -122,7 +133,7 @@ def _source(args: argparse.Namespace, det_file: DetectionFile | None) -> tuple[A
         raise ConfigError("nothing to track: give --video, --det-file or both")
     if args.show:
         raise ConfigError("--show needs --video: a detection file has no pictures")
-    return det_file.frames(args.fps or 30.0), det_file.path.stem
+    return det_file.frames(30.0 if args.fps is None else args.fps), det_file.path.stem
 
 
 def _paths(args: argparse.Namespace, name: str) -> dict[str, Path]:
@@ -149,7 +160,10 @@ def _add_sinks(
         from mot.engine.pictures import PictureSink
 
         picture_sink = partial(
-            PictureSink, rate=source.rate, label_names=names if several else (), show=args.show
+            PictureSink,
+            rate=source.rate and source.rate / args.stride,
+            label_names=names if several else (),
+            show=args.show,
         )
         if "video" in paths:
             outputs.add(paths["video"], picture_sink)
@@ -157,16 +171,20 @@ def _add_sinks(
             outputs.watch(picture_sink(None))
 
 
-def _loop(tracker: Tracker, source: Any, args: argparse.Namespace, outputs: Outputs) -> Summary:
+def _loop(
+    tracker: Tracker, source: Any, args: argparse.Namespace, outputs: Outputs, interrupt: Interrupt
+) -> Summary:
     """Every frame into every sink, until the source ends or the user has had enough."""
+    span = Span.parse(args.start, args.end, args.stride)
+    total = span.length(getattr(source, "frame_count", None), getattr(source, "rate", None))
     summary = Summary()
-    total = getattr(source, "frame_count", None)
-    with Interrupt() as interrupt, Progress(total, quiet=args.quiet) as progress:
-        for frame, tracks in tracker.track(source, start=args.start, end=args.end):
+    interrupt.arm()
+    with Progress(total, quiet=args.quiet) as progress:
+        for frame, tracks in tracker.track(source, start=args.start, end=args.end, stride=args.stride):
             with tracker.times.stage("write"):
                 outputs.write(frame, tracks)
             summary.add(tracks)
-            progress.advance(frame.index)
+            progress.advance(summary.frames)
             if interrupt.asked or outputs.enough:
                 summary.interrupted = True
                 break
@@ -185,19 +203,23 @@ def _record(tracker: Tracker, source: Any, name: str, summary: Summary) -> dict[
     } | tracker.record()
 
 
-def _report(summary: Summary, paths: dict[str, Path], source: Any, tracker: Tracker, profile: bool) -> None:
+def _report(
+    summary: Summary, paths: dict[str, Path], source: Any, tracker: Tracker, args: argparse.Namespace
+) -> None:
+    lost = getattr(source, "lost", 0)
+    if lost:
+        print(f"{PROGRAM}: {lost} frames of the source could not be decoded and are missing", file=sys.stderr)
+    if args.quiet:
+        return
     labels = [tracker.label_names[label] for label in tracker.tracked_labels]
     what = f"objects ({', '.join(labels[:3])}{', …' if len(labels) > 3 else ''})"
-    lost = getattr(source, "lost", 0)
     print(f"tracked {len(summary.ids)} {what} in {summary.frames} frames at {summary.rate:.1f} frames/s")
-    if lost:
-        print(f"{lost} frames of the source could not be decoded and are missing", file=sys.stderr)
     if summary.interrupted:
         print("interrupted: the results hold what was tracked so far")
     for key in ("video", "text", "jsonl"):
-        if key in paths:
+        if key in paths and paths[key].exists():
             print(f"{key:>6}  {paths[key]}")
-    if profile:
+    if args.profile:
         profile_table(tracker.times.seconds, summary.frames)
 
 

@@ -90,7 +90,7 @@ def read_config(name: str | Path, overrides: Iterable[str] = ()) -> Config:
     path = config.find(name)
     raw = config.override(config.load(path), overrides)
     architecture = raw.get("architecture")
-    if architecture not in ARCHITECTURES:
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         raise ConfigError(
             f"{path.name}: unknown architecture {architecture!r}; {nearest(str(architecture), ARCHITECTURES)}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,7 +35,7 @@ class TextSink:
     def __init__(self, path: Path, render: Callable[[Frame, Tracks], str]) -> None:
         self._path, self._render = path, render
         with _about(path):
-            self._file = path.open("w", encoding="utf-8", newline="\n")
+            self._file = path.open("x", encoding="utf-8", newline="\n")
 
     def write(self, frame: Frame, tracks: Tracks) -> None:
         """Append the frame's rows."""
@@ -54,8 +55,8 @@ class Outputs:
             outputs.add(Path("out/in.txt"), make_sink)
             outputs.write(frame, tracks)
 
-    Leaving the block normally closes the sinks and renames their files; leaving it by an exception removes
-    everything that was begun, folders included.
+    Leaving the block normally closes the sinks and gives all files their names; leaving it by an exception, or
+    failing to name one of them, removes everything that was begun, folders included.
 
     Args:
         overwrite: whether a file of an earlier run may be replaced.
@@ -65,7 +66,7 @@ class Outputs:
     def __init__(self, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:
         self.enough = False  # a sink has asked for the end of the run
         self._overwrite = overwrite
-        self._inputs = [path.resolve() for path in inputs]
+        self._inputs = {path.resolve() for path in inputs}
         self._sinks: list[Sink] = []
         self._files: dict[Path, Path] = {}  # part -> final
         self._folders: list[Path] = []
@@ -75,16 +76,20 @@ class Outputs:
         for path in paths:
             if path.resolve() in self._inputs:
                 raise OutputError(f"{path}: is an input; choose another folder with --out")
+            if path.is_dir():
+                raise OutputError(f"{path}: is a folder")
             if path.exists() and not self._overwrite:
                 raise OutputError(
                     f"{path}: exists already; --overwrite replaces it, --out chooses another folder"
                 )
-            if path.is_dir():
-                raise OutputError(f"{path}: is a folder")
+            if sum(path.resolve() == other.resolve() for other in paths) > 1:
+                raise OutputError(f"{path}: two results would be written to the same file")
 
     def add(self, path: Path, make: Callable[[Path], Sink]) -> None:
         """A sink that writes to `path` in the end; `make` is given the name to write to until then."""
-        self._sinks.append(make(self._begin(path)))
+        part = self._begin(path)
+        with self._named():
+            self._sinks.append(make(part))
 
     def watch(self, sink: Sink) -> None:
         """A sink without a file."""
@@ -94,7 +99,8 @@ class Outputs:
         """Give one frame's result to every sink."""
         for sink in self._sinks:
             try:
-                sink.write(frame, tracks)
+                with self._named():
+                    sink.write(frame, tracks)
             except EnoughError:
                 self.enough = True
 
@@ -110,42 +116,56 @@ class Outputs:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         if kind is not None:
-            self._discard()
+            self._discard([])
             return
+        done: list[Path] = []
         try:
             for sink in self._sinks:
-                sink.close()
+                with self._named():
+                    sink.close()
+            self.refuse(list(self._files.values()))
+            for part, final in self._files.items():
+                if part.exists():  # a video appears with its first frame, and there may have been none
+                    with _about(final):
+                        part.replace(final)
+                    done.append(final)
         except BaseException:
-            self._discard()
+            self._discard(done)
             raise
-        for part, final in self._files.items():
-            if part.exists():  # a video appears with its first frame, and there may have been none
-                with _about(final):
-                    part.replace(final)
 
     def _begin(self, path: Path) -> Path:
         """The name to write to until all is whole; its folder exists."""
-        self.refuse([path])
+        self.refuse([*self._files.values(), path])
         missing = [folder for folder in path.parents if not folder.exists()]
         with _about(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
         self._folders += missing
-        part = path.with_name(path.name + ".part")
+        # a name of its own, so that two runs at once never write to one file
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         self._files[part] = path
         return part
 
-    def _discard(self) -> None:
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """An error about a part speaks of the file that it was to become."""
+        try:
+            yield
+        except OutputError as error:
+            text = str(error)
+            for part, final in self._files.items():
+                text = text.replace(str(part), str(final))
+            raise OutputError(text) from None
+
+    def _discard(self, done: Sequence[Path]) -> None:
         """Close what is open and remove what was begun; the error that led here is the one to report."""
         for sink in self._sinks:
             with suppress(Exception):
                 sink.close()
-        for part in self._files:
-            part.unlink(missing_ok=True)
+        for path in (*self._files, *done):
+            path.unlink(missing_ok=True)
         for folder in self._folders:
-            try:
+            with suppress(OSError):  # somebody else put something there
                 folder.rmdir()
-            except OSError:
-                break  # somebody else put something there
 
 
 @contextmanager
@@ -154,5 +174,4 @@ def _about(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        name = path.with_name(path.name.removesuffix(".part"))
-        raise OutputError(f"{name}: cannot be written: {error.strerror or error}") from None
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mot.errors import InputError
 from mot.structures import Detections, Frame, Reason, Tracks
 from mot.timing import StageTimes
 from mot.trackers import Associator
@@ -43,24 +42,27 @@ class Session:
         self._count = 0
         self._started = 0.0
 
-    def update(self, image: NDArray[np.uint8]) -> Tracks:
-        """The tracks after one more picture, (H, W, 3) uint8 BGR, for people with a loop of their own."""
+    def update(self, image: NDArray[np.uint8], *, dt: float = 1.0) -> Tracks:
+        """The tracks after one more picture, for people with a loop of their own.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+            dt: frames since the last picture, where some were skipped.
+        """
         now = time.monotonic()
         self._started = self._started or now
         self._count += 1
         frame = Frame(image=image, index=self._count, time_s=now - self._started)
         (detections,) = self._observe([frame])
-        return self.step(detections)
+        return self.step(detections, dt)
 
-    def step(self, detections: Detections) -> Tracks:
-        """The tracks after one more frame whose detections are known."""
-        if not isinstance(detections, Detections):
-            raise InputError(f"detections: expected Detections, got {type(detections).__name__}")
+    def step(self, detections: Detections, dt: float = 1.0) -> Tracks:
+        """The tracks after one more frame whose detections are known, `dt` frames after the last."""
         with self._times.stage("associate"):
             if self._labels is None or len(detections) == 0:
-                return self._associator.update(detections)
+                return self._associator.update(detections, dt=dt)
             wanted = np.flatnonzero(np.isin(detections.labels, self._labels))
-            tracks = self._associator.update(detections[wanted])
+            tracks = self._associator.update(detections[wanted], dt=dt)
             return _renumber(tracks, wanted, len(detections))
 
 

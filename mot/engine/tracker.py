@@ -59,6 +59,7 @@ class Tracker:
         self.mode = mode
         self.times = StageTimes()
         self._offline = offline
+        self._own = detector
         self._detector = detector
         self._embedder: Any = None
         self._record: dict[str, Any] = {}
@@ -80,6 +81,8 @@ class Tracker:
             detector: as in `Tracker`; `det_weights` are then not loaded.
             offline: as in `Tracker`.
         """
+        if isinstance(cfg, Config) and list(overrides):
+            raise ConfigError("overrides: need the name of a config, not one that was read already")
         config = cfg if isinstance(cfg, Config) else read_config(cfg, overrides)
         tracker = cls(config, detector=detector, offline=offline)
         if config.row.kind == "jde":
@@ -103,12 +106,13 @@ class Tracker:
         """
         config = self.config
         self._expect_kind("sde", "load_weights_jde(weights)")
-        if det_weights is not None and self._detector is not None:
+        if det_weights is not None and self._own is not None:
             raise ConfigError(
                 f"det_weights: {str(det_weights)!r} would not be used beside a detector of your own"
             )
         if reid_weights is not None and not config.row.embeddings:
             raise ConfigError(f"reid_weights: {config.architecture} would not use {str(reid_weights)!r}")
+        self._detector, self._embedder, self._record = self._own, None, {}
         if det_weights is None and reid_weights is None:
             return
         # torch is imported here and not above: tracking a detection file works without it
@@ -158,11 +162,14 @@ class Tracker:
             raise MotError(
                 "no detector: use Tracker.from_config(cfg), load_weights_sde(…) or Tracker(cfg, detector=…)"
             )
-        detections = self._detector(frames)
+        detections = list(self._detector(frames))
         if len(detections) != len(frames):
             raise InputError(
                 f"detector: expected {len(frames)} Detections, one a frame, got {len(detections)}"
             )
+        for found in detections:
+            if not isinstance(found, Detections):
+                raise InputError(f"detector: expected Detections for each frame, got {type(found).__name__}")
         return detections if self._embedder is None else self._embedder(frames, detections)
 
     def track(
@@ -171,6 +178,7 @@ class Tracker:
         *,
         start: int | str | None = None,
         end: int | str | None = None,
+        stride: int = 1,
     ) -> Iterator[tuple[Frame, Tracks]]:
         """Every frame of a source with its tracks, in a session of its own.
 
@@ -178,6 +186,7 @@ class Tracker:
             source: a video file, a folder or glob of pictures, a camera index, a URL, or frames.
             start: first frame, from 1, or a time as in `"10s"`.
             end: last frame or time, included.
+            stride: only every so many frames; tracks move and age by the frames between.
 
         Raises:
             SourceError: the source cannot be read.
@@ -186,16 +195,27 @@ class Tracker:
             from mot.video import open_source
 
             source = open_source(source)
+        span = Span.parse(start, end, stride)
+        self._check_length(getattr(source, "frame_count", None), span)
+        return self._track(source, span)
+
+    def _track(self, source: Iterable[Frame], span: Span) -> Iterator[tuple[Frame, Tracks]]:
+        """The loop: frames to detections to tracks."""
         batch = 1 if getattr(source, "live", False) else self.config.runtime.batch
-        session, span, last = self.session(), Span.parse(start, end), 0
+        session, last = self.session(), None
         frames = span.cut(self.times.each("decode", source))
         for group in _batches(frames, batch):
             for frame, detections in zip(group, self.observe(group), strict=True):
+                dt = 1 if last is None else frame.index - last
                 last = frame.index
-                yield frame, session.step(detections)
-        check_length = getattr(self._detector, "check_length", None)
-        if check_length and span.open_ended:
-            check_length(last + getattr(source, "lost", 0))
+                yield frame, session.step(detections, dt)
+        self._check_length(span.last_read + getattr(source, "lost", 0), span)
+
+    def _check_length(self, frame_count: int | None, span: Span) -> None:
+        """Detections that belong to another video show by reaching beyond the end of this one."""
+        check = getattr(self._detector, "check_length", None)
+        if check and frame_count is not None and span.open_ended:
+            check(frame_count)
 
     def record(self) -> dict[str, Any]:
         """What was resolved: config, weights' hashes, device, precision, backend, threads, versions."""
@@ -204,7 +224,14 @@ class Tracker:
             "config": asdict(self.config),
             "cpus": os.cpu_count(),
         }
-        return plain | (self._record or {"backend": None, "weights": {}})
+        none: dict[str, Any] = {
+            "backend": None,
+            "device": None,
+            "precision": None,
+            "threads": None,
+            "weights": {},
+        }
+        return plain | none | self._record
 
 
 def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:

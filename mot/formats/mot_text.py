@@ -16,6 +16,9 @@ from mot.boxes import tlwh_to_xyxy, xyxy_to_tlwh
 from mot.errors import FormatError, SourceError
 from mot.structures import Detections, Tracks
 
+# Beyond these a number is a mistake, and would keep a program busy for days or overflow an area.
+MAX_FRAME, MAX_PIXELS = 10_000_000, 1e7
+
 Row = tuple[int, list[float], float, int]  # frame, tlwh, score, label
 
 
@@ -67,7 +70,7 @@ def _detections(rows: list[Row]) -> Detections:
 def _rows(path: Path, label_count: int) -> Iterator[Row]:
     """Every row of the file; blank lines are skipped."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise SourceError(f"no detection file {str(path)!r}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -90,8 +93,10 @@ def _parse(line: str, label_count: int) -> Row:
         )
     frame, x, y, w, h, score = (_finite(columns[i], i + 1) for i in (0, 2, 3, 4, 5, 6))
     label = _finite(columns[7], 8) if label_count > 1 else 0
-    if frame != int(frame) or frame < 1:
-        raise ValueError(f"frame {columns[0].strip()} is not a whole number from 1")
+    if frame != int(frame) or not 1 <= frame <= MAX_FRAME:
+        raise ValueError(f"frame {columns[0].strip()} is not a whole number from 1 to {MAX_FRAME}")
+    if max(abs(x), abs(y), abs(w), abs(h)) > MAX_PIXELS:
+        raise ValueError(f"box {x:g}, {y:g}, {w:g}, {h:g} is further than {MAX_PIXELS:g} pixels away")
     if w < 0 or h < 0:
         raise ValueError(f"negative size {w:g} x {h:g}")
     if not 0 <= score <= 1:
@@ -105,7 +110,7 @@ def _parse(line: str, label_count: int) -> Row:
 
 def _finite(text: str, column: int) -> float:
     try:
-        value = float(text)
+        value = float("x" if "_" in text else text)  # Python would read 1_0 as 10
     except ValueError:
         raise ValueError(f"column {column} is not a number: {text.strip()[:40]!r}") from None
     if not math.isfinite(value):

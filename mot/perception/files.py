@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mot.errors import FormatError
+from mot.errors import ConfigError, FormatError
 from mot.formats.mot_text import read_detections
 from mot.structures import Detections, Frame
 
@@ -47,17 +47,16 @@ class DetectionFile:
         """Frames without pictures, 1 to the last that has a row: the source where there is no video.
 
         Raises:
+            ConfigError: `fps` makes no sense.
             FormatError: there are no rows, so nobody knows how many frames there are.
         """
+        if not 0 < fps <= 1000:
+            raise ConfigError(f"fps: expected a number above 0 and up to 1000, got {fps}")
         if not self._frames:
             raise FormatError(
                 f"{self.path}: has no rows, and without a video nothing says how many frames there are"
             )
-        for index in range(1, self.last_frame + 1):
-            yield Frame(
-                image=None,
-                index=index,
-                time_s=(index - 1) / fps,
-                source=self.path.stem,
-                duration_s=1 / fps,
-            )
+        return (
+            Frame(image=None, index=i, time_s=(i - 1) / fps, source=self.path.stem, duration_s=1 / fps)
+            for i in range(1, self.last_frame + 1)
+        )

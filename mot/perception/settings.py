@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from mot.config import AtLeast, Between
+from mot.config import AtLeast, Between, Length
 from mot.errors import ConfigError, nearest
 
 
@@ -26,12 +27,12 @@ class DetectorConfig:
     """
 
     model: str = "yolov3_tiny"
-    input_size: tuple[Annotated[int, AtLeast(32)], ...] = (608,)
+    input_size: Annotated[tuple[Annotated[int, Between(32, 8192)], ...], Length(1, 2)] = (608,)
     score_threshold: Annotated[float, Between(0, 1)] = 0.4
     nms_threshold: Annotated[float, Between(0, 1)] = 0.45
     max_candidates: Annotated[int, AtLeast(1)] = 1000
-    classes: tuple[str, ...] | None = ("person",)
-    labels: tuple[str, ...] = ("person",)
+    classes: Annotated[tuple[str, ...], Length(1)] | None = ("person",)
+    labels: Annotated[tuple[str, ...], Length(1)] = ("person",)
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class EmbedderConfig:
     """
 
     model: str = "mobilenetv2_stripes"
-    crop_size: tuple[Annotated[int, AtLeast(32)], ...] = (192, 96)
-    chunk: Annotated[int, AtLeast(1)] = 8
+    crop_size: Annotated[tuple[Annotated[int, Between(32, 8192)], ...], Length(2, 2)] = (192, 96)
+    chunk: Annotated[int, Between(1, 1024)] = 8
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,13 @@ class RuntimeConfig:
 
     device: str = "auto"
     precision: Literal["fp32"] = "fp32"
-    batch: Annotated[int, AtLeast(1)] = 4
-    threads: Annotated[int, AtLeast(1)] | None = None
+    batch: Annotated[int, Between(1, 1024)] = 4
+    threads: Annotated[int, Between(1, 1024)] | None = None
+
+    def __post_init__(self) -> None:
+        """Whether the device exists is seen when something is put on it; how it is spelled, now."""
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise ConfigError(f"device {self.device!r}: expected auto, cpu, cuda or cuda:n")
 
 
 def label_indices(classes: Sequence[str] | None, names: Sequence[str]) -> list[int]:

@@ -10,13 +10,22 @@ from typing import Any, Protocol
 from mot.structures import Detections, Tracks
 from mot.trackers.deepsort import DeepSORT, DeepSORTConfig
 from mot.trackers.sort import SORT, SORTConfig
+from mot.trackers.table import State
 
 
 class Associator(Protocol):
-    """What every tracker is: one method, called once a frame."""
+    """What every tracker is. Those that know the camera's motion take `warp=`, a 2x3 affine, as well."""
 
-    def update(self, detections: Detections) -> Tracks:
-        """The tracks of the next frame."""
+    def update(self, detections: Detections, *, dt: float = 1.0) -> Tracks:
+        """The tracks of the next frame, `dt` frames after the last."""
+        ...
+
+    def state_dict(self) -> State:
+        """All that changes while tracking, as plain arrays: for `numpy.savez`, without pickle."""
+        ...
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue from what `state_dict` gave, with the same config."""
         ...
 
 

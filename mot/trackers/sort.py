@@ -56,6 +56,7 @@ class SORT:
         steps = motion.steps(dt)
         assigned = unassigned(detections, self.config.score_threshold)
         used = usable(detections, assigned)
+        self._table["streak"][self._table["misses"] > 0] = 0
         for step in steps:
             self._predict(step)
         matches = self._match(detections.xyxy[used], detections.labels[used])
@@ -78,7 +79,6 @@ class SORT:
         shrinking = bank[:, motion.X, 2] + bank[:, motion.V, 2] <= 0
         bank[shrinking, motion.V, 2] = 0.0
         motion.predict(bank, motion.XYSR_PROCESS[0], motion.XYSR_PROCESS[1], dt)
-        table["streak"][table["misses"] > 0] = 0
         table.step(dt)
 
     def _match(self, xyxy: boxes.Boxes, labels: Rows) -> assignment.Matches:

@@ -112,9 +112,20 @@ def _own_folder() -> Path | None:
 
 
 def _refuse_impostor(path: Path, entries: list[Entry]) -> None:
-    """Refuses a file that has a known file's name and size, but not its bytes: most likely it is damaged."""
+    """Refuses a file that has a known file's name and size, but not its bytes: most likely it is damaged.
+
+    Of another name it may well be weights of the user's own for the same network: that is only said.
+    """
     for entry in entries:
-        if (path.name, path.stat().st_size) == (entry.file, entry.size) and (wrong := damage(path, entry)):
+        if path.stat().st_size != entry.size or not (wrong := damage(path, entry)):
+            continue
+        if path.name != entry.file:
+            _log.warning(
+                "%s has the size of the known weights %r, but other bytes: your own, or damaged?",
+                path,
+                entry.name,
+            )
+        else:
             raise WeightsError(
                 f"{path} has the name and size of the known weights {entry.name!r}, but other bytes "
                 f"({wrong}): damaged, or your own weights? then rename it"

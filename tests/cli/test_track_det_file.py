@@ -72,3 +72,13 @@ def test_an_empty_detection_file_is_no_crash(tmp_path: Path, capsys: pytest.Capt
     assert run("--det-file", path, "--out", tmp_path / "out") == 2
     assert "none.txt: has no rows" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_stride_skips_frames_and_keeps_their_numbers(det_file: Path, tmp_path: Path) -> None:
+    assert run("--det-file", det_file, "--out", tmp_path / "out", "--stride", 3, "--quiet") == 0
+    rows = (tmp_path / "out" / "det.txt").read_text().splitlines()
+    assert {int(row.split(",")[0]) for row in rows} <= set(range(1, 21, 3))
+    assert (
+        len({row.split(",")[1] for row in rows}) == 1
+    )  # 1 pixel a frame, predicted over the gaps: one identity
+    assert run("--det-file", det_file, "--out", tmp_path / "none", "--stride", 0, "--quiet") == 2

@@ -10,7 +10,7 @@ import pytest
 
 from mot import Detections, Frame, MotError, Reason, Tracker
 from mot.engine.config import ARCHITECTURES, read_config
-from mot.errors import ConfigError, InputError, WeightsError
+from mot.errors import ConfigError, FormatError, InputError, WeightsError
 from mot.perception.files import DetectionFile
 from mot.resources import shipped
 from mot.trackers import TRACKERS
@@ -90,8 +90,30 @@ def test_a_detector_that_raises_or_lies_is_not_hidden(video: list[Frame]) -> Non
         list(Tracker("sort.yml", detector=broken).track(video))
     with pytest.raises(InputError, match="expected 4 Detections, one a frame, got 1"):
         list(Tracker("sort.yml", detector=lambda frames: [Detections.empty()]).track(video))
-    with pytest.raises(InputError, match="expected Detections, got list"):
+    with pytest.raises(InputError, match="expected Detections for each frame, got list"):
         list(Tracker("sort.yml", detector=lambda frames: [[] for _ in frames]).track(video))  # type: ignore[misc]
+
+
+def test_a_generator_is_a_detector_too(video: list[Frame]) -> None:
+    boxes = Boxes()
+    tracker = Tracker("sort.yml", detector=lambda frames: (found for found in boxes(frames)))  # type: ignore[arg-type,return-value]
+    assert len(list(tracker.track(video))) == 10
+
+
+def test_rows_beyond_the_end_are_refused_before_any_work(tmp_path: Path) -> None:
+    path = tmp_path / "det.txt"
+    path.write_text("11,-1,5,10,10,20,0.9\n")
+
+    class Short(list[Frame]):
+        frame_count = 10
+
+    tracker = Tracker("sort.yml", detector=DetectionFile(path))
+    with pytest.raises(FormatError, match="rows for frame 11, but the video ends at frame 10"):
+        tracker.track(Short())
+    frames = [Frame(image=None, index=i, time_s=0) for i in (1, 2)]
+    with pytest.raises(FormatError, match="ends at frame 2"):
+        list(tracker.track(frames))
+    assert len(list(tracker.track(frames, end=2))) == 2
 
 
 def test_detection_files_in_python(tmp_path: Path, video: list[Frame]) -> None:
@@ -142,6 +164,7 @@ def test_shipped_configs_are_whole_and_commented(path: Path) -> None:
             assert " # " in line, f"{path.name}: no comment in {line!r}"
     names = {line.split(":")[0].strip() for line in lines if line.startswith("  ")}
     block = vars(config.tracker) | vars(config.detector) | vars(config.runtime)
+    block |= vars(config.reid) if config.row.embeddings else {}
     assert set(block) <= names, "a key is missing in the file"
 
 
@@ -149,7 +172,7 @@ def test_shipped_configs_are_whole_and_commented(path: Path) -> None:
 def test_from_config_loads_what_the_config_names(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     monkeypatch.setenv("MOT_WEIGHTS", str(shared_data / "weights"))
-    tracker = Tracker.from_config("deepsort.yml", offline=True)
+    tracker = Tracker.from_config("deepsort.yml", offline=True, overrides=["runtime.device=cpu"])
     frames = tracker.track(shared_data / "video" / "vtest.avi", start=1, end=5)
     assert max(len(tracks) for _, tracks in frames) >= 3
     record = tracker.record()

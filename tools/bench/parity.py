@@ -82,7 +82,9 @@ class Result:
     def same(self) -> bool:
         """No box and no identity differs, and there was something to compare."""
         found = self.found
-        return found["frames_differ"] == found["id_breaks"] == 0 and found["paired"] == found["rows_b"] > 0
+        return bool(
+            found["frames_differ"] == found["id_breaks"] == 0 and found["paired"] == found["rows_b"] > 0
+        )
 
     def __str__(self) -> str:
         found = self.found

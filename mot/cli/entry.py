@@ -1,0 +1,26 @@
+"""The programs' entry points: they import the rest, so that even a Ctrl-C during the imports is no traceback."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from mot.cli.errors import run
+
+
+def track() -> int:
+    """`mot-track`."""
+    return _start("track")
+
+
+def weights() -> int:
+    """`mot-weights`."""
+    return _start("weights")
+
+
+def doctor() -> int:
+    """`mot-doctor`."""
+    return _start("doctor")
+
+
+def _start(name: str) -> int:
+    return run(f"mot-{name}", lambda: int(import_module(f"mot.cli.{name}").main()))
