@@ -24,6 +24,7 @@ from mot.weights.containers import fit, read_torch
 BN_EPS = 1e-5
 FEATURES = 1280
 EARLY, EARLY_CHANNELS, STRIPES = 7, 32, 6  # features.0 to features.6: stride 8
+WINDOW_POWER = 2  # sin^2 is the Hann window
 
 # The paper's table 2: expansion, channels out, blocks, stride of the first block.
 BLOCKS = (
@@ -89,7 +90,7 @@ class Stripes(nn.Module):
         """Unit vectors of the pictures `x`."""
         maps = self.features(x)
         place = (torch.arange(maps.shape[3], device=x.device, dtype=x.dtype) + 0.5) / maps.shape[3]
-        window = torch.sin(torch.pi * place) ** 2
+        window = torch.sin(torch.pi * place) ** WINDOW_POWER
         rows = (maps * (window / window.sum())).sum(dim=3)
         return normalize(adaptive_avg_pool1d(rows, STRIPES).flatten(1))
 

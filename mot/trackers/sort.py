@@ -85,7 +85,7 @@ class SORT:
         predicted = boxes.xysr_to_xyxy(self._table["filter"][:, motion.X])
         iou = boxes.iou(predicted, xyxy)
         if self.config.class_aware:
-            iou[self._table["labels"][:, None] != labels] = 0.0
+            iou[self._table["labels"][:, None] != labels] = -1.0  # below any threshold
         return assignment.match_iou(iou, self.config.iou_threshold)
 
     def _update(self, rows: Rows, det: Rows, detections: Detections) -> None:
@@ -103,5 +103,5 @@ class SORT:
         table = self._table
         ready = table["streak"] >= self.config.min_hits
         table["state"] = np.where(ready, TrackState.CONFIRMED, TrackState.TENTATIVE)
-        shown = np.flatnonzero((table["det_index"] >= 0) & (ready | (table.time <= self.config.min_hits)))
+        shown = np.flatnonzero((table["det_index"] >= 0) & (ready | (table.updates < self.config.min_hits)))
         return table.report(shown, boxes.xysr_to_xyxy(table["filter"][shown, motion.X]), assigned)

@@ -16,6 +16,7 @@ from mot.structures import Detections, Reason, Tracks, TrackState
 
 Rows = NDArray[np.int64]
 State = dict[str, NDArray[Any]]
+COUNTERS = ("time", "updates", "next_id")
 
 
 class TrackTable:
@@ -36,12 +37,14 @@ class TrackTable:
         columns: name -> empty array (0, …) that gives the dtype and the shape of a row.
 
     Attributes:
-        time: frames since the start.
+        time: frames since the start, those that were skipped included.
+        updates: frames that were tracked.
         next_id: id of the next track.
     """
 
     def __init__(self, **columns: NDArray[Any]) -> None:
         self.time = 0.0
+        self.updates = 0
         self.next_id = 1
         base: State = {
             "ids": np.empty(0, np.int64),
@@ -108,6 +111,7 @@ class TrackTable:
             xyxy: (R, 4) their boxes.
             assigned: (D,) the reasons so far; where a track has seen a detection, its id goes in, reported or not.
         """
+        self.updates += 1
         seen = self["det_index"] >= 0
         assigned[self["det_index"][seen]] = self["ids"][seen]
         names = ("ids", "scores", "labels", "det_index", "state")
@@ -115,7 +119,7 @@ class TrackTable:
 
     def state_dict(self) -> State:
         """All of it as plain arrays, for an .npz without pickle."""
-        counters = {"time": np.array(self.time), "next_id": np.array(self.next_id)}
+        counters = {name: np.array(getattr(self, name)) for name in COUNTERS}
         return counters | {name: column.copy() for name, column in self._columns.items()}
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -125,11 +129,17 @@ class TrackTable:
             InputError: a column is missing or has another shape or type: the state of another tracker.
         """
         for name, column in self._columns.items():
-            if name not in state or state[name].dtype != column.dtype or state[name].ndim != column.ndim:
+            given = state.get(name, np.empty(()))
+            same = given.ndim == column.ndim and (name == "votes" or given.shape[1:] == column.shape[1:])
+            if not same or given.dtype != column.dtype or len(given) != len(state["ids"]):
                 raise InputError(
                     f"state: column {name!r} is missing or of another type; from another tracker?"
                 )
-        self.time, self.next_id = float(state["time"]), int(state["next_id"])
+        for name in COUNTERS:
+            if name not in state:
+                raise InputError(f"state: {name!r} is missing; from another tracker?")
+        self.time, self.updates = float(state["time"]), int(state["updates"])
+        self.next_id = int(state["next_id"])
         self._columns = {name: np.array(state[name]) for name in self._columns}
 
     def _append(self, rows: Mapping[str, ArrayLike]) -> None:

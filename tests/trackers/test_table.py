@@ -63,6 +63,8 @@ def test_saved_and_restored() -> None:
     assert other["misses"].tolist() == [2.5] * 3
     made["ids"] += 1
     assert other["ids"].tolist() == [1, 2, 3]
+    with pytest.raises(InputError, match="'time' is missing"):
+        other.load_state_dict({name: part for name, part in made.state_dict().items() if name != "time"})
     with pytest.raises(InputError, match="'mean' is missing"):
         other.load_state_dict({name: part for name, part in made.state_dict().items() if name != "mean"})
 

@@ -18,9 +18,10 @@ from truth import scores
 
 from mot.engine.config import Config, read_config
 from mot.formats.mot_text import format_tracks
+from mot.models import mobilenetv2
 from mot.perception.detector import Detector
 from mot.perception.embedder import Embedder
-from mot.structures import Detections, Frame
+from mot.structures import Detections
 from mot.video import open_source
 from mot.weights import fetch
 
@@ -33,13 +34,22 @@ VARIATIONS: dict[str, tuple[Any, ...]] = {
     "max_iou_distance": (0.56, 0.84),
     "max_age": (24, 36),
     "n_init": (2, 4),
+    "max_predicted": (0, 2),
 }
+# The same for the detector, which then runs again …
+DETECTOR: dict[str, tuple[Any, ...]] = {
+    "score_threshold": (0.32, 0.48),
+    "nms_threshold": (0.36, 0.54),
+    "input_size": ((512,), (704,)),
+}
+# … for the constants of mobilenetv2_stripes, for the crop, and for what the choices replaced.
+STRIPES: dict[str, tuple[float, ...]] = {"STRIPES": (5, 7), "WINDOW_POWER": (1.6, 2.4, 0), "EARLY": (6, 8)}
 CROPS = ((154, 77), (230, 115))
 MODELS = {
     "mobilenetv2_stripes, nn_nearest 1": ("mobilenetv2_stripes", 1),
     "mobilenetv2, nn_nearest 1": ("mobilenetv2", 1),
+    "mobilenetv2, nn_nearest 5": ("mobilenetv2", 5),
 }
-MODELS |= {"mobilenetv2, nn_nearest 5": ("mobilenetv2", 5)}
 
 
 def percent(found: dict[str, float]) -> str:
@@ -61,34 +71,46 @@ def run(config: Config, detections: list[Detections], gt: Path, **changes: Any) 
     return percent(scores("".join(rows), gt))
 
 
+def detect(video: str, config: Config) -> list[Detections]:
+    """The boxes of every frame by the `detector` block."""
+    assert config.det_weights is not None
+    detector = Detector(config.detector, fetch.locate(config.det_weights), CPU)
+    return [detector([frame])[0] for frame in open_source(video)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Vary each chosen number of deepsort.yml by a fifth.")
     parser.add_argument("--video", required=True)
     parser.add_argument("--gt", type=Path, required=True, help="a MOT15 sequence folder")
     args = parser.parse_args()
     config = read_config("deepsort.yml")
-    assert config.det_weights is not None
-    detector = Detector(config.detector, fetch.locate(config.det_weights), CPU)
-
-    def one(frame: Frame) -> Detections:
-        return detector([frame])[0]
-
-    boxes = [one(frame) for frame in open_source(args.video)]
+    boxes = detect(args.video, config)
     default = embed(args.video, config, boxes)
-    print(f"| changed | HOTA / MOTA / IDF1 |\n|---|---|\n| nothing | {run(config, default, args.gt)} |")
+
+    def row(title: str, detections: list[Detections], **changes: Any) -> None:
+        print(f"| {title} | {run(config, detections, args.gt, **changes)} |", flush=True)
+
+    print("| changed | HOTA / MOTA / IDF1 |\n|---|---|")
+    row("nothing", default)
     for name, values in VARIATIONS.items():
         for value in values:
-            print(f"| {name} {value} | {run(config, default, args.gt, **{name: value})} |", flush=True)
+            row(f"{name} {value}", default, **{name: value})
+    for name, values in DETECTOR.items():
+        for value in values:
+            changed = replace(config, detector=replace(config.detector, **{name: value}))
+            row(f"detector.{name} {value}", embed(args.video, changed, detect(args.video, changed)))
+    for name, constants in STRIPES.items():
+        for constant in constants:
+            usual = getattr(mobilenetv2, name)
+            setattr(mobilenetv2, name, constant)
+            row(f"{name} {constant}", embed(args.video, config, boxes))
+            setattr(mobilenetv2, name, usual)
     for crop in CROPS:
         changed = replace(config, reid=replace(config.reid, crop_size=crop))
-        print(
-            f"| crop_size {crop[0]}x{crop[1]} | {run(config, embed(args.video, changed, boxes), args.gt)} |",
-            flush=True,
-        )
+        row(f"crop_size {crop[0]}x{crop[1]}", embed(args.video, changed, boxes))
     for title, (model, nearest) in MODELS.items():
         changed = replace(config, reid=replace(config.reid, model=model))
-        detections = embed(args.video, changed, boxes)
-        print(f"| {title} | {run(config, detections, args.gt, nn_nearest=nearest)} |", flush=True)
+        row(title, embed(args.video, changed, boxes), nn_nearest=nearest)
 
 
 if __name__ == "__main__":
