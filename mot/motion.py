@@ -12,20 +12,26 @@ and the matrix equations become (Kalman 1960; one frame):
               x += k y;  v += g y;  Pvv -= g Pxv;  Pxv -= k Pxv;  Pxx -= k Pxx
 
 This is exact, not an approximation (`tests/test_motion.py` holds it against a dense 8x8 filter to 1e-9).
+
+A camera that rotates mixes x with y and width with height. `warped` then returns a coupled bank (T, 9, 8): row 0
+the mean (x, v), rows 1 to 8 the covariance P of all eight states. `predict`, `update`, `position` and `velocity`
+take either kind; nobody pays for the coupled one before the first rotation.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mot.errors import InputError
 
 Bank = NDArray[np.float64]
 Array = NDArray[np.float64]
 X, V, PXX, PXV, PVV = range(5)
+MAX_GAP = 1_000_000  # frames; more would be a mistake, and the predictions are made one by one
+COUPLED = (9, 8)  # shape of a row of a coupled bank
+_AXIS = np.arange(4)
+_STATE = np.arange(8)
 
 
 def start(z: Array, var_x: Array, var_v: Array) -> Bank:
@@ -42,16 +48,19 @@ def steps(dt: float) -> list[float]:
     frame's process noise, so that it lies between the whole ones on either side of it.
 
     Raises:
-        InputError: `dt` is not a positive finite number.
+        InputError: `dt` is not above 0, or more than MAX_GAP.
     """
-    if not 0 < dt < math.inf:
-        raise InputError(f"dt: expected a number of frames above 0, got {dt}")
+    if not 0 < dt <= MAX_GAP:
+        raise InputError(f"dt: expected a number of frames above 0 and up to {MAX_GAP}, got {dt}")
     rest = dt - int(dt)
     return [1.0] * int(dt) + ([rest] if rest else [])
 
 
 def predict(bank: Bank, q_x: Array, q_v: Array, dt: float = 1.0) -> None:
     """`dt` <= 1 frames ahead, in place; process noise variances of one frame, (T, 4) or (4,)."""
+    if bank.shape[1:] == COUPLED:
+        _predict_coupled(bank, np.concatenate([q_x, q_v], axis=-1), dt)
+        return
     if dt == 1.0:  # the same as below, in fewer operations
         bank[:, X] += bank[:, V]
         bank[:, PXX] += 2 * bank[:, PXV] + bank[:, PVV] + q_x
@@ -66,6 +75,9 @@ def predict(bank: Bank, q_x: Array, q_v: Array, dt: float = 1.0) -> None:
 
 def update(bank: Bank, rows: NDArray[np.int64], z: Array, r: Array) -> None:
     """Correct the filters `rows` (M,) by measurements `z` (M, 4) of variance `r` (M, 4) or (4,), in place."""
+    if bank.shape[1:] == COUPLED:
+        _update_coupled(bank, rows, z, r)
+        return
     x, v, pxx, pxv, pvv = np.moveaxis(bank[rows], 1, 0)
     innovation = z - x
     s = pxx + r
@@ -75,11 +87,97 @@ def update(bank: Bank, rows: NDArray[np.int64], z: Array, r: Array) -> None:
 
 
 def squared_mahalanobis(bank: Bank, z: Array, r: Array) -> Array:
-    """(T, D) squared distances of measurements `z` (D, 4) from every filter, in units of its spread."""
+    """(T, D) squared distances of measurements `z` (D, 4) from every filter, in units of its spread.
+
+    For banks that are not coupled.
+    """
     gap = z - bank[:, X, None]
     spread = (bank[:, PXX] + r)[:, None]
     distance: Array = (np.square(gap, out=gap) / spread).sum(axis=2)
     return distance
+
+
+def position(bank: Bank) -> Array:
+    """(T, 4) positions of a bank of either kind, as a view."""
+    return bank[:, X, :4]
+
+
+def velocity(bank: Bank) -> Array:
+    """(T, 4) velocities of a bank of either kind, as a view."""
+    return bank[:, 0, 4:] if bank.shape[1:] == COUPLED else bank[:, V]
+
+
+def coupled(bank: Bank) -> Bank:
+    """The same filters with all eight states in one covariance, (T, 9, 8); a coupled bank stays as it is."""
+    if bank.shape[1:] == COUPLED:
+        return bank
+    full = np.zeros((len(bank), *COUPLED))
+    full[:, 0, :4], full[:, 0, 4:] = bank[:, X], bank[:, V]
+    full[:, 1 + _AXIS, _AXIS] = bank[:, PXX]
+    full[:, 1 + _AXIS, 4 + _AXIS] = full[:, 5 + _AXIS, _AXIS] = bank[:, PXV]
+    full[:, 5 + _AXIS, 4 + _AXIS] = bank[:, PVV]
+    return full
+
+
+def check_warp(warp: ArrayLike | None) -> Array | None:
+    """A camera motion as a (2, 3) float64 array; None stays None.
+
+    Raises:
+        InputError: another shape, a value that is not finite, or a motion that cannot be undone.
+    """
+    if warp is None:
+        return None
+    try:
+        matrix = np.asarray(warp, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"warp: expected (2, 3) numbers, got {type(warp).__name__} ({error})") from None
+    if matrix.shape != (2, 3):
+        raise InputError(f"warp: expected shape (2, 3), got {matrix.shape}")
+    (a, b, _), (c, d, _) = matrix
+    if not np.isfinite(matrix).all() or abs(a * d - b * c) <= 1e-12 * np.abs(matrix[:, :2]).max() ** 2:
+        raise InputError(f"warp: expected finite numbers and an inverse, got {matrix.tolist()}; shape (2, 3)")
+    return matrix
+
+
+def warped(bank: Bank, warp: Array) -> Bank:
+    """The filters over (x, y, w, h) after the camera moved by `warp` (2, 3) = (R | t), as BoT-SORT does it.
+
+    With M = diag(R, R, R, R):  mean = M mean, (x, y) += t, P = M P M^T. Without a rotation the axes stay
+    independent and so does the bank; else it comes back coupled. The argument may be changed.
+    """
+    rotation, shift = warp[:, :2], warp[:, 2]
+    if bank.shape[1:] != COUPLED and not rotation[0, 1] and not rotation[1, 0]:
+        scale = np.tile(np.diag(rotation), 2)
+        bank[:, :PXX] *= scale
+        bank[:, PXX:] *= scale * scale
+    else:
+        bank = coupled(bank)
+        move = np.kron(np.eye(4), rotation)
+        bank[:, 0] = bank[:, 0] @ move.T
+        bank[:, 1:] = move @ bank[:, 1:] @ move.T
+    position(bank)[:, :2] += shift
+    return bank
+
+
+def _predict_coupled(bank: Bank, q: Array, dt: float) -> None:
+    """With F adding dt velocities to the positions: mean = F mean, P = F P F^T + dt Q."""
+    mean, p = bank[:, 0], bank[:, 1:]
+    mean[:, :4] += dt * mean[:, 4:]
+    p[:, :4] += dt * p[:, 4:]
+    p[:, :, :4] += dt * p[:, :, 4:]
+    p[:, _STATE, _STATE] += dt * q
+
+
+def _update_coupled(bank: Bank, rows: NDArray[np.int64], z: Array, r: Array) -> None:
+    """With H taking the positions: S = H P H^T + R, K^T = S^-1 H P, mean += K (z - H mean), P -= P H^T K^T."""
+    chosen = bank[rows]
+    mean, p = chosen[:, 0], chosen[:, 1:]
+    s = p[:, :4, :4].copy()
+    s[:, _AXIS, _AXIS] += r
+    gain = np.linalg.solve(s, p[:, :4])
+    mean += ((z - mean[:, :4])[:, None] @ gain)[:, 0]
+    p -= p[:, :, :4] @ gain
+    bank[rows] = chosen
 
 
 # SORT (abewley/sort): a filter over xysr. The aspect ratio r has no velocity: its variance stays 0.
@@ -113,3 +211,25 @@ def xyah_process(height: Array) -> tuple[Array, Array]:
 def xyah_measurement(height: Array) -> Array:
     """Measurement noise, from the predicted heights (T,)."""
     return _variance(height, _POSITION, 1e-1)
+
+
+# BoT-SORT (NirAharon/BoT-SORT): a filter over xywh, centre and size. Standard deviations are shares of the
+# box's width for x and w, of its height for y and h.
+def _of_size(size: Array, share: float) -> Array:
+    """(T, 4) variances (share * side)^2 from widths and heights (T, 2)."""
+    return np.square(share * np.tile(size, 2))
+
+
+def xywh_start(size: Array) -> tuple[Array, Array]:
+    """Variances of position and velocity of a filter just started on a box of width and height (T, 2)."""
+    return _of_size(size, 2 * _POSITION), _of_size(size, 10 * _VELOCITY)
+
+
+def xywh_process(size: Array) -> tuple[Array, Array]:
+    """Process noise of position and velocity, from widths and heights (T, 2) before the prediction."""
+    return _of_size(size, _POSITION), _of_size(size, _VELOCITY)
+
+
+def xywh_measurement(size: Array) -> Array:
+    """Measurement noise, from the predicted widths and heights (T, 2)."""
+    return _of_size(size, _POSITION)

@@ -26,6 +26,8 @@ LAYERS: dict[str, tuple[int, set[str]]] = {
     "opencv": (1, {"cv2"}),  # a stranger as well: see OPENCV_USERS
     "trackers": (2, set()),
     "formats": (2, set()),
+    "postprocess": (2, set()),
+    "adapters": (2, set()),
     "weights": (2, set()),
     "weights.manifest": (2, {"yaml"}),
     "weights.containers": (2, {"torch"}),

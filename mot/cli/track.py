@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +19,14 @@ from mot import __version__
 from mot.cli.errors import parse, run
 from mot.cli.progress import Interrupt, Progress, profile_table
 from mot.engine.config import Config, read_config
-from mot.engine.outputs import Outputs, TextSink
+from mot.engine.interpolate import Interpolated
+from mot.engine.outputs import Outputs, Sink, TextSink
 from mot.engine.span import Span
 from mot.engine.tracker import Tracker
 from mot.errors import ConfigError
 from mot.formats import jsonl, mot_text
 from mot.perception.files import DetectionFile
-from mot.structures import Tracks
+from mot.structures import Frame, Tracks
 
 PROGRAM = "mot-track"
 
@@ -62,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--fps", type=float, help="frames per second of pictures, or of a detection file without a video")
     add(
         "-o", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="override a config key"
+    )
+    add("--size", help="width x height, as in 1920x1080: draw a detection file without a video on black")
+    add(
+        "--interpolate",
+        choices=("linear", "gsi"),
+        help="fill gaps in the text and the JSON lines, straight or smoothed",
     )
     add("--offline", action="store_true", help="never download weights")
     add("--profile", action="store_true", help="print where the time went")
@@ -131,14 +141,45 @@ def _source(args: argparse.Namespace, det_file: DetectionFile | None) -> tuple[A
         return source, source.name
     if det_file is None:
         raise ConfigError("nothing to track: give --video, --det-file or both")
-    if args.show:
-        raise ConfigError("--show needs --video: a detection file has no pictures")
-    return det_file.frames(30.0 if args.fps is None else args.fps), det_file.path.stem
+    if args.show and args.size is None:
+        raise ConfigError("--show needs --video, or --size: a detection file has no pictures")
+    fps = 30.0 if args.fps is None else args.fps
+    frames = det_file.frames(fps, _size(args.size))
+    return Blank(frames, Fraction(fps).limit_denominator(1001), det_file.last_frame), det_file.path.stem
+
+
+@dataclass
+class Blank:
+    """A detection file's frames as a source.
+
+    Attributes:
+        frames: what to iterate over.
+        rate: frames per second.
+        frame_count: how many there are.
+    """
+
+    frames: Iterable[Frame]
+    rate: Fraction
+    frame_count: int
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames, once."""
+        return iter(self.frames)
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """`1920x1080` as height and width."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if not found:
+        raise ConfigError(f"--size {text!r}: expected width x height, as in 1920x1080")
+    return int(found[2]), int(found[1])
 
 
 def _paths(args: argparse.Namespace, name: str) -> dict[str, Path]:
     paths = {"text": args.out / f"{name}.txt", "record": args.out / f"{name}.json"}
-    if args.video is not None and not args.no_video:
+    if (args.video is not None or args.size is not None) and not args.no_video:
         paths["video"] = args.out / f"{name}.mp4"
     if args.jsonl is not None:
         paths["jsonl"] = args.jsonl
@@ -151,11 +192,20 @@ def _add_sinks(
     """The sinks that the flags ask for."""
     names = tracker.label_names
     several = len(tracker.tracked_labels) > 1
-    outputs.add(
-        paths["text"], partial(TextSink, render=lambda f, t: mot_text.format_tracks(f.index, t, several))
-    )
+
+    def text_sink(part: Path, render: Callable[[Frame, Tracks], str]) -> Sink:
+        sink = TextSink(part, render)
+        return sink if args.interpolate is None else Interpolated(sink, args.interpolate)
+
+    def mot_rows(frame: Frame, tracks: Tracks) -> str:
+        return mot_text.format_tracks(frame.index, tracks, several)
+
+    outputs.add(paths["text"], partial(text_sink, render=mot_rows))
     if "jsonl" in paths:
-        outputs.add(paths["jsonl"], partial(TextSink, render=lambda f, t: jsonl.format_tracks(f, t, names)))
+        outputs.add(
+            paths["jsonl"],
+            partial(text_sink, render=lambda frame, tracks: jsonl.format_tracks(frame, tracks, names)),
+        )
     if "video" in paths or args.show:
         from mot.engine.pictures import PictureSink
 

@@ -20,7 +20,7 @@ class Architecture:
     Attributes:
         kind: `sde` (a detector, and a ReID network where embeddings are needed) or `jde` (one joint network).
         tracker: a key of `mot.trackers.TRACKERS`.
-        embeddings: whether the tracker needs appearance vectors.
+        embeddings: whether the tracker always needs appearance vectors.
     """
 
     kind: Literal["sde", "jde"]
@@ -37,6 +37,12 @@ class Architecture:
 ARCHITECTURES = {
     "SORT": Architecture("sde", "SORT"),
     "DeepSORT": Architecture("sde", "DeepSORT", embeddings=True),
+    "ByteTrack": Architecture("sde", "ByteTrack"),
+    "OCSORT": Architecture("sde", "OCSORT"),
+    "BoTSORT": Architecture("sde", "BoTSORT"),
+    "StrongSORT": Architecture("sde", "StrongSORT", embeddings=True),
+    "DeepOCSORT": Architecture("sde", "DeepOCSORT", embeddings=True),
+    "HybridSORT": Architecture("sde", "HybridSORT"),
 }
 
 
@@ -68,13 +74,25 @@ class Config:
         """The architecture's row of the table."""
         return ARCHITECTURES[self.architecture]
 
+    @property
+    def needs_embeddings(self) -> bool:
+        """Whether detections must have appearance vectors, always or by the tracker's `with_reid`."""
+        return self.row.embeddings or getattr(self.tracker, "with_reid", False)
+
+    def make_tracker(self, rate: float | None) -> Associator:
+        """A fresh tracker for a source of `rate` frames per second, where its config leaves that open."""
+        settings = self.tracker
+        if rate is not None and getattr(settings, "frame_rate", rate) is None:
+            settings = replace(settings, frame_rate=rate)
+        return self.row.make(settings)
+
     def __post_init__(self) -> None:
         """Weights that nothing would use are a mistake, not a detail."""
         row = self.row
         unused = {
             "weights": row.kind == "sde" and self.weights,
             "det_weights": row.kind == "jde" and self.det_weights,
-            "reid_weights": (row.kind == "jde" or not row.embeddings) and self.reid_weights,
+            "reid_weights": (row.kind == "jde" or not self.needs_embeddings) and self.reid_weights,
         }
         for key, value in unused.items():
             if value:

@@ -110,7 +110,7 @@ class Tracker:
             raise ConfigError(
                 f"det_weights: {str(det_weights)!r} would not be used beside a detector of your own"
             )
-        if reid_weights is not None and not config.row.embeddings:
+        if reid_weights is not None and not config.needs_embeddings:
             raise ConfigError(f"reid_weights: {config.architecture} would not use {str(reid_weights)!r}")
         self._detector, self._embedder, self._record = self._own, None, {}
         if det_weights is None and reid_weights is None:
@@ -149,12 +149,16 @@ class Tracker:
         """The labels that are tracked, by `detector.classes`."""
         return label_indices(self.config.detector.classes, self.label_names)
 
-    def session(self) -> Session:
-        """A fresh session, for one source; ids start at 1 in each."""
+    def session(self, rate: float | None = None) -> Session:
+        """A fresh session, for one source; ids start at 1 in each.
+
+        Args:
+            rate: the source's frames per second, for trackers whose buffer is counted in time; None: 30.
+        """
         config = self.config
         every = config.detector.classes is None
         labels = None if every else np.array(self.tracked_labels, np.int64)
-        return Session(config.row.make(config.tracker), self.observe, labels, self.times)
+        return Session(config.make_tracker(rate), self.observe, labels, self.times)
 
     def observe(self, frames: Sequence[Frame]) -> Sequence[Detections]:
         """The detections of each frame, with embeddings where the architecture needs them."""
@@ -202,7 +206,8 @@ class Tracker:
     def _track(self, source: Iterable[Frame], span: Span) -> Iterator[tuple[Frame, Tracks]]:
         """The loop: frames to detections to tracks."""
         batch = 1 if getattr(source, "live", False) else self.config.runtime.batch
-        session, last = self.session(), None
+        rate = getattr(source, "rate", None)
+        session, last = self.session(None if rate is None else float(rate)), None
         frames = span.cut(self.times.each("decode", source))
         for group in _batches(frames, batch):
             for frame, detections in zip(group, self.observe(group), strict=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mot.errors import ConfigError, FormatError
 from mot.formats.mot_text import read_detections
 from mot.structures import Detections, Frame
@@ -43,8 +45,12 @@ class DetectionFile:
                 f"{self.path}: has rows for frame {self.last_frame}, but the video ends at frame {frame_count}"
             )
 
-    def frames(self, fps: float = 30.0) -> Iterator[Frame]:
-        """Frames without pictures, 1 to the last that has a row: the source where there is no video.
+    def frames(self, fps: float = 30.0, size: tuple[int, int] | None = None) -> Iterator[Frame]:
+        """Frames 1 to the last that has a row: the source where there is no video.
+
+        Args:
+            fps: frames per second.
+            size: height and width of black pictures; None: there are no pictures.
 
         Raises:
             ConfigError: `fps` makes no sense.
@@ -56,7 +62,8 @@ class DetectionFile:
             raise FormatError(
                 f"{self.path}: has no rows, and without a video nothing says how many frames there are"
             )
+        image = None if size is None else np.zeros((*size, 3), np.uint8)
         return (
-            Frame(image=None, index=i, time_s=(i - 1) / fps, source=self.path.stem, duration_s=1 / fps)
+            Frame(image=image, index=i, time_s=(i - 1) / fps, source=self.path.stem, duration_s=1 / fps)
             for i in range(1, self.last_frame + 1)
         )

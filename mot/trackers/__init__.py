@@ -1,6 +1,6 @@
 """The trackers: detections of a frame in, tracks out. They see boxes, scores and embeddings, never pixels.
 
-tracks = SORT(SORTConfig(max_age=3)).update(detections)
+tracks = ByteTrack(ByteTrackConfig(track_buffer=60)).update(detections)
 """
 
 from __future__ import annotations
@@ -8,8 +8,15 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from mot.structures import Detections, Tracks
+from mot.trackers.botsort import BoTSORT, BoTSORTConfig
+from mot.trackers.bytetrack import ByteTrack, ByteTrackConfig
+from mot.trackers.deepocsort import DeepOCSORT, DeepOCSORTConfig
 from mot.trackers.deepsort import DeepSORT, DeepSORTConfig
+from mot.trackers.hybridsort import HybridSORT, HybridSORTConfig
+from mot.trackers.jde import FAIRMOT, JDEConfig, JDETracker
+from mot.trackers.ocsort import OCSORT, OCSORTConfig
 from mot.trackers.sort import SORT, SORTConfig
+from mot.trackers.strongsort import StrongSORT, StrongSORTConfig
 from mot.trackers.table import State
 
 
@@ -33,6 +40,35 @@ class Associator(Protocol):
 TRACKERS: dict[str, tuple[type[Any], type[Any]]] = {
     "SORT": (SORTConfig, SORT),
     "DeepSORT": (DeepSORTConfig, DeepSORT),
+    "ByteTrack": (ByteTrackConfig, ByteTrack),
+    "OCSORT": (OCSORTConfig, OCSORT),
+    "BoTSORT": (BoTSORTConfig, BoTSORT),
+    "JDETracker": (JDEConfig, JDETracker),
+    "StrongSORT": (StrongSORTConfig, StrongSORT),
+    "DeepOCSORT": (DeepOCSORTConfig, DeepOCSORT),
+    "HybridSORT": (HybridSORTConfig, HybridSORT),
 }
 
-__all__ = ["SORT", "TRACKERS", "Associator", "DeepSORT", "DeepSORTConfig", "SORTConfig"]
+__all__ = [
+    "FAIRMOT",
+    "OCSORT",
+    "SORT",
+    "TRACKERS",
+    "Associator",
+    "BoTSORT",
+    "BoTSORTConfig",
+    "ByteTrack",
+    "ByteTrackConfig",
+    "DeepOCSORT",
+    "DeepOCSORTConfig",
+    "DeepSORT",
+    "DeepSORTConfig",
+    "HybridSORT",
+    "HybridSORTConfig",
+    "JDEConfig",
+    "JDETracker",
+    "OCSORTConfig",
+    "SORTConfig",
+    "StrongSORT",
+    "StrongSORTConfig",
+]

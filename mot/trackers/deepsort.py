@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mot import assignment, boxes, motion
 from mot.appearance import Gallery, Vectors
-from mot.assignment import CHI2_95, Matches
+from mot.assignment import Matches
 from mot.config import AtLeast, Between
-from mot.errors import InputError
-from mot.structures import Detections, Reason, Tracks, TrackState
-from mot.trackers.table import Rows, State, TrackTable, unassigned, usable
+from mot.structures import Detections, Tracks
+from mot.trackers import deep
+from mot.trackers.table import Rows, State, unassigned
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class DeepSORT:
     def __init__(self, config: DeepSORTConfig | None = None) -> None:
         self.config = config or DeepSORTConfig()
         self._gallery = Gallery(self.config.nn_budget)
-        self._table = TrackTable(filter=np.empty((0, 5, 4)), hits=np.empty(0, np.int64))
+        self._table = deep.new_table()
 
     def update(self, detections: Detections, *, dt: float = 1.0) -> Tracks:
         """The tracks of the next frame. Call it for every frame, also with no detections.
@@ -72,16 +71,18 @@ class DeepSORT:
         Raises:
             InputError: embeddings are missing, or of another width than before; the state is unchanged.
         """
-        embeddings, steps = self._embeddings(detections), motion.steps(dt)
+        embeddings = deep.embeddings_of(detections, self._gallery, "DeepSORT")
+        steps = motion.steps(dt)
         assigned = unassigned(detections, self.config.min_confidence)
-        used = self._select(detections, assigned)
+        used = deep.select(detections, assigned, self.config.nms_max_overlap)
         for step in steps:
-            self._predict(step)
+            deep.predict(self._table, step)
         matches = self._match(detections[used], embeddings[used], dt)
         self._update(matches.rows, used[matches.columns], detections, embeddings)
-        self._spawn(used[assignment.unmatched(len(used), matches.columns)], detections, embeddings)
-        self._prune()
-        return self._report(assigned)
+        fresh = used[assignment.unmatched(len(used), matches.columns)]
+        deep.spawn(self._table, self._gallery, fresh, detections, embeddings)
+        deep.prune(self._table, self._gallery, self.config.max_age)
+        return deep.report(self._table, self.config.max_predicted, assigned)
 
     def state_dict(self) -> State:
         """All that changes while tracking, as plain arrays."""
@@ -92,99 +93,23 @@ class DeepSORT:
         self._table.load_state_dict(state)
         self._gallery.load_state_dict(state)
 
-    def _embeddings(self, detections: Detections) -> Vectors:
-        size = self._gallery.size
-        if detections.embeddings is None:
-            if len(detections):
-                raise InputError(f"embeddings: DeepSORT needs ({len(detections)}, E) float32, got None")
-            return np.empty((0, size or 1), np.float32)
-        if size not in (None, detections.embeddings.shape[1]) and len(detections):
-            raise InputError(f"embeddings: width was {size} so far, got {detections.embeddings.shape}")
-        return detections.embeddings
-
-    def _select(self, detections: Detections, assigned: Rows) -> Rows:
-        """Rows of the detections worth tracking; why the others are not is written to `assigned`."""
-        above = usable(detections, assigned)
-        kept = boxes.suppress(detections.xyxy[above], detections.scores[above], self.config.nms_max_overlap)
-        assigned[np.delete(above, kept)] = Reason.SUPPRESSED
-        return above[kept]
-
-    def _predict(self, dt: float) -> None:
-        bank = self._table["filter"]
-        motion.predict(bank, *motion.xyah_process(bank[:, motion.X, 3]), dt=dt)
-        self._table.step(dt)
-
     def _match(self, detections: Detections, embeddings: Vectors, dt: float) -> Matches:
-        """The cascade of the confirmed tracks, then IoU for the tentative ones and those missed just now."""
-        table, xyxy = self._table, detections.xyxy
-        confirmed = table["state"] == TrackState.CONFIRMED
-        allowed = np.ones((len(table), len(xyxy)), np.bool_)
-        if self.config.class_aware:
-            allowed = table["labels"][:, None] == detections.labels
-        first = self._match_appearance(np.flatnonzero(confirmed), xyxy, embeddings, allowed)
-        free = np.ones(len(table), np.bool_)
-        free[first.rows] = False
-        rows = np.flatnonzero(free & (~confirmed | (table["misses"] <= dt)))
-        left = assignment.unmatched(len(xyxy), first.columns)
-        second = self._match_iou(rows, left, xyxy, allowed)
-        return Matches(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
-
-    def _match_appearance(
-        self, confirmed: Rows, xyxy: boxes.Boxes, embeddings: Vectors, allowed: NDArray[np.bool_]
-    ) -> Matches:
-        """Tracks by the age of their last detection, youngest first, each age choosing from what is left."""
-        left = np.arange(len(xyxy))
-        made: list[Matches] = [Matches(left[:0], left[:0])]
-        misses = self._table["misses"]
-        if len(confirmed) and len(left):
-            cost = np.where(allowed, self._appearance_cost(xyxy, embeddings), np.inf)
-        for age in np.unique(misses[confirmed]):
-            if not len(left) or age > self.config.max_age:
-                break
-            rows = confirmed[misses[confirmed] == age]
-            found = assignment.match_clamped(cost[np.ix_(rows, left)], self.config.max_cosine_distance)
-            made.append(Matches(rows[found.rows], left[found.columns]))
-            left = np.delete(left, found.columns)
-        return Matches(*(np.concatenate(part) for part in zip(*made, strict=True)))
-
-    def _appearance_cost(self, xyxy: boxes.Boxes, embeddings: Vectors) -> NDArray[np.float64]:
-        """(T, D) cosine distances; infinite where the motion says that it cannot be."""
-        bank = self._table["filter"]
-        noise = motion.xyah_measurement(bank[:, motion.X, 3])
-        gate = motion.squared_mahalanobis(bank, boxes.xyxy_to_xyah(xyxy), noise) > CHI2_95[4]
-        return np.where(gate, np.inf, self._gallery.cosine_distance(embeddings, self.config.nn_nearest))
-
-    def _match_iou(self, rows: Rows, columns: Rows, xyxy: boxes.Boxes, allowed: NDArray[np.bool_]) -> Matches:
-        predicted = boxes.xyah_to_xyxy(self._table["filter"][rows, motion.X])
-        cost = np.where(allowed[np.ix_(rows, columns)], 1.0 - boxes.iou(predicted, xyxy[columns]), np.inf)
-        found = assignment.match_clamped(cost, self.config.max_iou_distance)
-        return Matches(rows[found.rows], columns[found.columns])
+        """The cascade of the confirmed tracks by appearance, then overlap."""
+        table, config = self._table, self.config
+        allowed = deep.pairs_allowed(table, detections.labels, config.class_aware)
+        turns = deep.cascade(table, config.max_age)
+        cost = np.full(allowed.shape, np.inf)
+        if turns and len(detections):
+            _, impossible = deep.motion_distance(table, detections.xyxy)
+            looks = self._gallery.cosine_distance(embeddings, config.nn_nearest)
+            cost = np.where(impossible | ~allowed, np.inf, looks)
+        first = deep.match_in_turn(turns, cost, config.max_cosine_distance)
+        second = deep.match_overlap(table, first, detections.xyxy, allowed, config.max_iou_distance, dt)
+        return deep.joined(first, second)
 
     def _update(self, rows: Rows, det: Rows, detections: Detections, embeddings: Vectors) -> None:
-        table = self._table
-        noise = motion.xyah_measurement(table["filter"][rows, motion.X, 3])
-        motion.update(table["filter"], rows, boxes.xyxy_to_xyah(detections.xyxy[det]), noise)
+        bank = self._table["filter"]
+        noise = motion.xyah_measurement(bank[rows, motion.X, 3])
+        motion.update(bank, rows, boxes.xyxy_to_xyah(detections.xyxy[det]), noise)
         self._gallery.add(rows, embeddings[det])
-        table["hits"][rows] += 1
-        table["state"][rows[table["hits"][rows] >= self.config.n_init]] = TrackState.CONFIRMED
-        table.see(rows, det, detections)
-
-    def _spawn(self, det: Rows, detections: Detections, embeddings: Vectors) -> None:
-        xyah = boxes.xyxy_to_xyah(detections.xyxy[det])
-        bank = motion.start(xyah, *motion.xyah_start(xyah[:, 3]))
-        self._gallery.append(embeddings[det])
-        self._table.spawn(det, detections, TrackState.TENTATIVE, filter=bank, hits=np.ones(len(det)))
-
-    def _prune(self) -> None:
-        """A tentative track goes at its first miss, a confirmed one after `max_age`."""
-        table = self._table
-        limit = np.where(table["state"] == TrackState.CONFIRMED, self.config.max_age, 0)
-        alive = table["misses"] <= limit
-        self._gallery.keep(alive)
-        table.keep(alive)
-
-    def _report(self, assigned: Rows) -> Tracks:
-        table = self._table
-        confirmed = table["state"] == TrackState.CONFIRMED
-        shown = np.flatnonzero(confirmed & (table["misses"] <= self.config.max_predicted))
-        return table.report(shown, boxes.xyah_to_xyxy(table["filter"][shown, motion.X]), assigned)
+        deep.see(self._table, rows, det, detections, self.config.n_init)

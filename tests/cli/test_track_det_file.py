@@ -82,3 +82,36 @@ def test_stride_skips_frames_and_keeps_their_numbers(det_file: Path, tmp_path: P
         len({row.split(",")[1] for row in rows}) == 1
     )  # 1 pixel a frame, predicted over the gaps: one identity
     assert run("--det-file", det_file, "--out", tmp_path / "none", "--stride", 0, "--quiet") == 2
+
+
+def test_gaps_are_filled_in_text_and_json_lines(det_file: Path, tmp_path: Path) -> None:
+    def frames(*flags: object) -> tuple[list[int], list[dict[str, object]]]:
+        name = tmp_path / "-".join(map(str, flags)).strip("-")
+        lines = name / "rows.jsonl"
+        base = ("--det-file", det_file, "--out", name, "--jsonl", lines, "--quiet", "-o", "tracker.max_age=5")
+        assert run(*base, *flags) == 0
+        rows = [line.split(",") for line in (name / "det.txt").read_text().splitlines()]
+        return [int(row[0]) for row in rows], [json.loads(line) for line in lines.read_text().splitlines()]
+
+    plain, _ = frames("--no-video")
+    assert 8 not in plain
+    for method in ("linear", "gsi"):
+        filled, objects = frames("--interpolate", method)
+        assert sorted(filled) == list(range(1, 21))
+        (gap,) = [row for row in objects if row["frame"] == 8]
+        assert gap["det_index"] == -1
+        assert gap["time_s"] == pytest.approx(7 / 30, abs=1e-5)
+        assert gap["box"] == pytest.approx([13, 10, 25, 30], abs=0.7)
+    strided, _ = frames("--stride", 3, "--interpolate", "linear")
+    assert sorted(strided) == list(range(1, 20))
+
+
+def test_size_draws_on_black(det_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    av = pytest.importorskip("av")
+    flags = ("--det-file", det_file, "--fps", 10, "--size", "128x72")
+    assert run(*flags, "--out", tmp_path / "out", "--quiet") == 0
+    with av.open(str(tmp_path / "out" / "det.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height, stream.frames, stream.average_rate) == (128, 72, 20, 10)
+    assert run(*flags, "--out", tmp_path / "bad", "--size", "128") == 2
+    assert "expected width x height" in capsys.readouterr().err

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import io
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +15,19 @@ from hypothesis import strategies as st
 
 from mot.errors import InputError
 from mot.structures import Detections, Reason, Tracks, TrackState
-from mot.trackers import SORT, TRACKERS, Associator, DeepSORT, DeepSORTConfig, SORTConfig
+from mot.trackers import (
+    SORT,
+    TRACKERS,
+    Associator,
+    BoTSORT,
+    BoTSORTConfig,
+    DeepOCSORT,
+    DeepSORT,
+    DeepSORTConfig,
+    JDETracker,
+    SORTConfig,
+    StrongSORT,
+)
 
 Make = Callable[[], Associator]
 EVERY = pytest.mark.parametrize("make", [build for _, build in TRACKERS.values()], ids=list(TRACKERS))
@@ -205,3 +220,161 @@ def test_deepsort_nms_and_confidence_are_reasons() -> None:
     )
     tracks = DeepSORT(DeepSORTConfig(nms_max_overlap=0.5)).update(found)
     assert tracks.assigned.tolist() == [Reason.SUPPRESSED, 1, Reason.BELOW_THRESHOLD]
+
+
+def state_of(tracker: Associator) -> dict[str, list[object]]:
+    return {name: column.tolist() for name, column in tracker.state_dict().items()}
+
+
+@EVERY
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 2**32 - 1), stop=st.integers(0, 29))
+def test_saved_and_restored_at_any_frame_nothing_changes(make: Make, seed: int, stop: int) -> None:
+    frames, whole, first, second = scene(seed), make(), make(), make()
+    expected = run(whole, frames)
+    run(first, frames[:stop])
+    file = io.BytesIO()
+    np.savez(file, **first.state_dict())  # type: ignore[arg-type]
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as saved:
+        second.load_state_dict(dict(saved))
+    for a, b in zip(expected[stop:], run(second, frames[stop:]), strict=True):
+        assert a.ids.tolist() == b.ids.tolist()
+        assert a.xyxy.tolist() == b.xyxy.tolist()
+        assert a.assigned.tolist() == b.assigned.tolist()
+
+
+@EVERY
+def test_the_state_of_another_tracker_is_refused(make: Make) -> None:
+    tracker = make()
+    run(tracker, [still(2)] * 3)
+    state = tracker.state_dict()
+    for name in ("ids", "time", "next_id"):
+        with pytest.raises(InputError, match=name):
+            make().load_state_dict({key: part for key, part in state.items() if key != name})
+
+
+@EVERY
+def test_one_frame_is_the_default_and_bit_for_bit(make: Make) -> None:
+    plain, timed = make(), make()
+    for found in scene(3):
+        a, b = plain.update(found), timed.update(found, dt=1.0)
+        assert a.ids.tolist() == b.ids.tolist()
+        assert a.xyxy.tolist() == b.xyxy.tolist()
+
+
+@EVERY
+@pytest.mark.parametrize("dt", [2.0, 3.0, 0.5, 1.5])
+def test_skipped_frames_are_bridged_by_prediction(make: Make, dt: float) -> None:
+    """A target at constant speed, seen every `dt` frames only: one identity, found where it is predicted."""
+    tracker, place, seen = make(), 0.0, set()
+    for _ in range(8):
+        tracker.update(still(xyxy=still().xyxy + [[place, 0, place, 0]]))
+        place += 4
+    for _ in range(8):
+        place += 4 * (dt - 1)
+        tracks = tracker.update(still(xyxy=still().xyxy + [[place, 0, place, 0]]), dt=dt)
+        place += 4
+        seen |= set(tracks.ids.tolist())
+        assert len(tracks) == 1
+        assert tracks.assigned.tolist() == [1]
+    assert seen == {1}
+
+
+@EVERY
+def test_ageing_counts_the_frames_skipped(make: Make) -> None:
+    tracker = make()
+    run(tracker, [still()] * 5)
+    tracker.update(Detections.empty(), dt=1000)
+    tracker.update(Detections.empty())
+    assert run(tracker, [still()] * 4)[-1].assigned.tolist() == [2]
+
+
+@EVERY
+@pytest.mark.parametrize("dt", [0, -1.0, float("nan"), float("inf"), 1e12])
+def test_a_refused_call_changes_nothing(make: Make, dt: float) -> None:
+    tracker = make()
+    run(tracker, [still(2)] * 4)
+    before = state_of(tracker)
+    with pytest.raises(InputError, match="dt"):
+        tracker.update(still(2), dt=dt)
+    assert state_of(tracker) == before
+
+
+EMBEDDED = pytest.mark.parametrize(
+    "make", [DeepSORT, StrongSORT, DeepOCSORT, JDETracker, lambda: BoTSORT(BoTSORTConfig(with_reid=True))]
+)
+
+
+@EMBEDDED
+@pytest.mark.parametrize("embeddings", [np.ones((2, 5), np.float32), None])
+def test_embeddings_missing_or_of_another_width(make: Make, embeddings: object) -> None:
+    tracker = make()
+    run(tracker, [still(2)] * 4)
+    before = state_of(tracker)
+    with pytest.raises(InputError, match="embeddings"):
+        tracker.update(still(2, embeddings=embeddings))
+    assert state_of(tracker) == before
+
+
+@EVERY
+def test_the_others_do_not_look_at_embeddings(make: Make) -> None:
+    if type(make()).__name__ in ("DeepSORT", "StrongSORT", "DeepOCSORT", "JDETracker"):
+        return
+    plain, blind = make(), make()
+    for found in scene(4):
+        bare = Detections(xyxy=found.xyxy, scores=found.scores)
+        assert plain.update(found).ids.tolist() == blind.update(bare).ids.tolist()
+
+
+@EVERY
+@pytest.mark.parametrize("aware", [True, False])
+def test_class_aware_matches_within_a_label(make: Make, aware: bool) -> None:
+    tracker = type(make())(replace(make().config, class_aware=aware))  # type: ignore[attr-defined,call-arg]
+    first = run(tracker, [still(labels=np.array([3]))] * 5)[-1]
+    assert first.labels.tolist() == [3]
+    other = run(tracker, [still(labels=np.array([4]))])[-1]
+    assert other.assigned.tolist() == ([2] if aware else [1])
+    if not aware:
+        assert other.labels.tolist() == [3]  # the label it was seen with most often
+        assert run(tracker, [still(labels=np.array([4]))] * 6)[-1].labels.tolist() == [4]
+
+
+WARPED = pytest.mark.parametrize(
+    "make",
+    [build for _, build in TRACKERS.values() if "warp" in inspect.signature(build.update).parameters],
+    ids=lambda build: build.__name__,
+)
+
+
+@WARPED
+def test_a_camera_that_stands_still_changes_nothing(make: Make) -> None:
+    identity, plain, warped = np.eye(2, 3), make(), make()
+    for found in scene(5):
+        a = plain.update(found)
+        b = warped.update(found, warp=identity)  # type: ignore[call-arg]
+        assert a.ids.tolist() == b.ids.tolist()
+        np.testing.assert_allclose(a.xyxy, b.xyxy, atol=1e-6)
+
+
+@WARPED
+@pytest.mark.parametrize(
+    "warp", [np.eye(3), np.zeros((2, 3)), np.full((2, 3), np.nan), [[1, 0, 0], [2, 0, 0]], "none"], ids=str
+)
+def test_a_warp_that_is_none_is_refused(make: Make, warp: object) -> None:
+    tracker = make()
+    run(tracker, [still(2)] * 4)
+    before = state_of(tracker)
+    with pytest.raises(InputError, match="warp"):
+        tracker.update(still(2), warp=warp)  # type: ignore[call-arg]
+    assert state_of(tracker) == before
+
+
+@WARPED
+def test_a_moving_camera_is_followed(make: Make) -> None:
+    """The picture jumps by more than a box; only the warp says so."""
+    tracker = make()
+    run(tracker, [still(2)] * 6)
+    jump = still(2, xyxy=still(2).xyxy + [[60.0, 30, 60, 30]])
+    tracks = tracker.update(jump, warp=np.array([[1.0, 0, 60], [0, 1, 30]]))  # type: ignore[call-arg]
+    assert tracks.assigned.tolist() == [1, 2]

@@ -62,10 +62,30 @@ V2 = {
     "max_age": 10,
     "n_init": 2,
 }
+FAIRMOT = {
+    "score_threshold": 0.4,
+    "metric": "cosine",
+    "match_threshold": 0.4,
+    "confirm_first_frame": True,
+}
 RUNS = {
     "sort": Run("SORT"),
+    "bytetrack": Run("ByteTrack"),
     "deepsort": Run("DeepSORT", embedded=True),
     "deepsort_v2": Run("DeepSORT", V2, embedded=True),
+    "ocsort": Run("OCSORT"),
+    "ocsort_byte": Run("OCSORT", {"use_byte": True}),
+    "botsort": Run("BoTSORT"),
+    "botsort_warp": Run("BoTSORT", warped=True),
+    "botsort_reid": Run("BoTSORT", {"with_reid": True}, embedded=True),
+    "jde": Run("JDETracker", embedded=True),
+    "fairmot": Run("JDETracker", FAIRMOT, embedded=True),
+    "strongsort": Run("StrongSORT", embedded=True),
+    "strongsort_ecc": Run("StrongSORT", embedded=True, warped=True),
+    "deepocsort": Run("DeepOCSORT", embedded=True),
+    # The official code warps the newest observation twice, and misses a warp; its run may differ from a clean one.
+    "deepocsort_warp": Run("DeepOCSORT", {"official_warp": True}, embedded=True, warped=True, exact=False),
+    "hybridsort": Run("HybridSORT"),
 }
 
 
