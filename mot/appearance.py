@@ -80,6 +80,11 @@ class Gallery:
         distance: NDArray[np.float64] = 1.0 - mine.sum(axis=1, where=np.isfinite(mine)) / known
         return distance
 
+    def first(self, rows: NDArray[np.int64]) -> Vectors:
+        """(M, E) the only look of each of `rows` (M,), in a gallery of budget 1."""
+        looks: Vectors = self._pool[self._place[rows], 0]
+        return looks
+
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """What the tracks remember, as plain arrays: (T, capacity, E) and (T,)."""
         return {"gallery": self._pool[self._place], "gallery_count": self._count.copy()}

@@ -56,13 +56,6 @@ def predict(table: TrackTable, dt: float) -> None:
     table.step(dt)
 
 
-def pairs_allowed(table: TrackTable, labels: Rows, class_aware: bool) -> Mask:
-    """(T, D) whether a track may go with a detection of `labels` (D,)."""
-    if class_aware:
-        return np.asarray(table["labels"][:, None] == labels)
-    return np.ones((len(table), len(labels)), np.bool_)
-
-
 def motion_distance(table: TrackTable, xyxy: boxes.Boxes) -> tuple[Cost, Mask]:
     """(T, D) squared Mahalanobis distances, and where they say that it cannot be."""
     bank = table["filter"]

@@ -140,7 +140,7 @@ class DeepOCSORT:
         """By IoU + inertia * score * OCM + weight * similarity; then OCR by IoU alone."""
         table, config, xyxy = self._table, self.config, detections.xyxy
         last, known = observations.last_seen(table)
-        possible = observations.allowed(table, detections.labels, config.class_aware)
+        possible = table.allowed(detections.labels, config.class_aware)
         made = observations.match_first(
             boxes.iou(observations.predicted(table), xyxy[strong]),
             config.iou_threshold,
@@ -185,7 +185,7 @@ class DeepOCSORT:
         threshold, least = self.config.score_threshold, self.config.embedding_alpha
         trust = (scores - threshold) / (1 - threshold)
         alpha = (least + (1 - least) * (1 - trust)).astype(np.float32)[:, None]
-        before: Vectors = self._gallery.state_dict()["gallery"][rows, 0]
+        before: Vectors = self._gallery.first(rows)
         self._gallery.add(rows, alpha * before + (1 - alpha) * unit(vectors))
 
 

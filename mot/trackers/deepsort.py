@@ -96,7 +96,7 @@ class DeepSORT:
     def _match(self, detections: Detections, embeddings: Vectors, dt: float) -> Matches:
         """The cascade of the confirmed tracks by appearance, then overlap."""
         table, config = self._table, self.config
-        allowed = deep.pairs_allowed(table, detections.labels, config.class_aware)
+        allowed = table.allowed(detections.labels, config.class_aware)
         turns = deep.cascade(table, config.max_age)
         cost = np.full(allowed.shape, np.inf)
         if turns and len(detections):

@@ -116,7 +116,7 @@ class HybridSORT:
         table, config, xyxy = self._table, self.config, detections.xyxy
         overlap = height_modulated_iou if config.height_modulated else boxes.iou
         places, (last, known) = observations.predicted(table), observations.last_seen(table)
-        possible = observations.allowed(table, detections.labels, config.class_aware)
+        possible = table.allowed(detections.labels, config.class_aware)
         tcm, tcm_byte = self._score_losses(detections.scores)
         made = observations.match_first(
             overlap(places, xyxy[strong]),

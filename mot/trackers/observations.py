@@ -164,13 +164,6 @@ def consistency(
     return total
 
 
-def allowed(table: TrackTable, labels: Rows, class_aware: bool) -> Mask:
-    """(T, D) whether a track may go with a detection of `labels` (D,)."""
-    if class_aware:
-        return np.asarray(table["labels"][:, None] == labels)
-    return np.ones((len(table), len(labels)), np.bool_)
-
-
 def match_first(overlap: Array, threshold: float, possible: Mask, gain: Callable[[], Array]) -> Matches:
     """Pairs of greatest total `overlap` + `gain` (T, D), those of less overlap than `threshold` dropped.
 
@@ -289,7 +282,7 @@ def report(table: TrackTable, detections: Detections, min_hits: int, assigned: R
     """
     ready = table["streak"] >= min_hits
     table["state"] = np.where(ready, TrackState.CONFIRMED, TrackState.TENTATIVE)
-    shown = np.flatnonzero((table["det_index"] >= 0) & (ready | (table.time <= min_hits)))
+    shown = np.flatnonzero((table["det_index"] >= 0) & (ready | (table.updates < min_hits)))
     return table.report(shown, detections.xyxy[table["det_index"][shown]], assigned)
 
 

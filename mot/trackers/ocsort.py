@@ -99,7 +99,7 @@ class OCSORT:
         """By IoU + inertia * score * OCM; then, by IoU alone, BYTE and OCR."""
         table, config, xyxy = self._table, self.config, detections.xyxy
         places, (last, known) = observations.predicted(table), observations.last_seen(table)
-        possible = observations.allowed(table, detections.labels, config.class_aware)
+        possible = table.allowed(detections.labels, config.class_aware)
         made = observations.match_first(
             boxes.iou(places, xyxy[strong]),
             config.iou_threshold,

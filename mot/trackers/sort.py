@@ -84,8 +84,7 @@ class SORT:
     def _match(self, xyxy: boxes.Boxes, labels: Rows) -> assignment.Matches:
         predicted = boxes.xysr_to_xyxy(self._table["filter"][:, motion.X])
         iou = boxes.iou(predicted, xyxy)
-        if self.config.class_aware:
-            iou[self._table["labels"][:, None] != labels] = -1.0  # below any threshold
+        iou[~self._table.allowed(labels, self.config.class_aware)] = -1.0  # below any threshold
         return assignment.match_iou(iou, self.config.iou_threshold)
 
     def _update(self, rows: Rows, det: Rows, detections: Detections) -> None:

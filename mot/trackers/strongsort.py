@@ -135,7 +135,7 @@ class StrongSORT:
     def _match(self, detections: Detections, embeddings: Vectors, dt: float) -> Matches:
         """The confirmed tracks by looks and motion, then overlap."""
         table, config = self._table, self.config
-        allowed = deep.pairs_allowed(table, detections.labels, config.class_aware)
+        allowed = table.allowed(detections.labels, config.class_aware)
         together = np.flatnonzero(table["state"] == TrackState.CONFIRMED)
         turns = deep.cascade(table, config.max_age) if config.cascade else [together]
         cost = np.full(allowed.shape, np.inf)
@@ -165,6 +165,6 @@ class StrongSORT:
         """What the tracks `rows` remember of `vectors` (M, E): e <- alpha e + (1 - alpha) f, or f itself."""
         if not self.config.ema or not len(rows):
             return vectors
-        before: Vectors = self._gallery.state_dict()["gallery"][rows, 0]
+        before: Vectors = self._gallery.first(rows)
         alpha = np.float32(self.config.ema_alpha)
         return alpha * before + (1 - alpha) * unit(vectors)
