@@ -1,4 +1,4 @@
-"""Scores of a result against ground truth, by PyPI's trackeval (MotChallenge2DBox, MOT15: no distractors)."""
+"""Scores of a result against ground truth, by PyPI's trackeval (MotChallenge2DBox)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 import trackeval
 
 
-def scores(text: str, gt: Path) -> dict[str, float]:
+def scores(text: str, gt: Path, benchmark: str = "MOT15") -> dict[str, float]:
     """HOTA, MOTA and IDF1 in percent of the MOT text of one sequence.
 
     Args:
         text: MOT text.
         gt: the sequence's folder, with gt/gt.txt and seqinfo.ini.
+        benchmark: MOT15 (all boxes count) or MOT17 (distractors are left out).
     """
     info = configparser.ConfigParser()
     info.read(gt / "seqinfo.ini")
@@ -26,7 +27,7 @@ def scores(text: str, gt: Path) -> dict[str, float]:
             "GT_FOLDER": str(gt.parent),
             "TRACKERS_FOLDER": folder,
             "TRACKERS_TO_EVAL": ["ours"],
-            "BENCHMARK": "MOT15",
+            "BENCHMARK": benchmark,
             "SEQ_INFO": {gt.name: info.getint("Sequence", "seqLength")},
             "SKIP_SPLIT_FOL": True,
             "PRINT_CONFIG": False,
