@@ -1,0 +1,27 @@
+"""The README's commands and names exist."""
+
+import re
+from pathlib import Path
+
+from mot.cli.track import _parser
+from mot.resources import shipped
+from mot.trackers import TRACKERS
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_flag_and_config_in_the_readme_exists() -> None:
+    known = {option for action in _parser()._actions for option in action.option_strings}
+    used = set(re.findall(r"(--[a-z][a-z-]+)", README))
+    others = {"--full"}  # of tools/check
+    assert used - others <= known
+    configs = set(re.findall(r"\b([a-z]+\.yml)\b", README))
+    assert configs <= {path.name for path in shipped("configs").glob("*.yml")}
+    assert all(f"| `{name}` |" in README for name in TRACKERS)
+
+
+def test_every_flag_is_in_the_readme() -> None:
+    known = {
+        option for action in _parser()._actions for option in action.option_strings if option.startswith("--")
+    }
+    assert known - {"--help", "--version"} <= set(re.findall(r"(--[a-z][a-z-]+)", README))
