@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mot.errors import InputError
+
 Vectors = NDArray[np.float32]
 
 
@@ -89,10 +91,23 @@ class Gallery:
         """What the tracks remember, as plain arrays: (T, capacity, E) and (T,)."""
         return {"gallery": self._pool[self._place], "gallery_count": self._count.copy()}
 
-    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Continue from what `state_dict` gave."""
-        self._pool, self._count = np.array(state["gallery"]), np.array(state["gallery_count"])
-        self._place = np.arange(len(self._pool))
+    def restored(self, state: Mapping[str, NDArray[Any]]) -> Gallery:
+        """Another gallery of this budget, with what `state_dict` gave.
+
+        Raises:
+            InputError: the vectors are missing, or not one row for each of the state's `ids`.
+        """
+        pool, count = state.get("gallery"), state.get("gallery_count")
+        if (
+            pool is None
+            or count is None
+            or pool.ndim != 3
+            or not len(pool) == len(count) == len(state.get("ids", ()))
+        ):
+            raise InputError("state: 'gallery' is missing or of another length; from another tracker?")
+        made = Gallery(self._budget)
+        made._pool, made._count, made._place = np.array(pool), np.array(count), np.arange(len(pool))
+        return made
 
     def _grow(self, places: int, capacity: int, size: int) -> None:
         """A larger pool with the old one in its corner."""

@@ -47,10 +47,13 @@ def steps(dt: float) -> list[float]:
     A whole `dt` is thus exactly so many predictions. A fraction f moves by f velocities and adds f of a
     frame's process noise, so that it lies between the whole ones on either side of it.
 
+    What is seen after a gap is matched first, and tracks too old are dropped afterwards, as always: a track can be
+    found again by the first call after a gap, however long.
+
     Raises:
         InputError: `dt` is not above 0, or more than MAX_GAP.
     """
-    if not 0 < dt <= MAX_GAP:
+    if not isinstance(dt, int | float | np.number) or not 0 < dt <= MAX_GAP:
         raise InputError(f"dt: expected a number of frames above 0 and up to {MAX_GAP}, got {dt}")
     rest = dt - int(dt)
     return [1.0] * int(dt) + ([rest] if rest else [])

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from mot.errors import InputError
 
 Record = TypeVar("Record", "Detections", "Tracks")
-MAX_LABELS = 2**16
+MAX_LABELS, MAX_PIXELS = 2**16, 1e7  # beyond these a number is a mistake, and areas overflow
 Index = Any  # a mask of the record's length, an array of integers, or a slice
 
 
@@ -97,6 +97,12 @@ class Detections:
         if self.embeddings is not None:
             embeddings = _array(self.embeddings, "embeddings", np.float32, (len(xyxy), None))
             _freeze(self, embeddings=embeddings)
+        _refuse_row(
+            np.asarray(np.any(np.abs(xyxy) > MAX_PIXELS, axis=1)),
+            "xyxy",
+            xyxy,
+            f"within {MAX_PIXELS:g} pixels",
+        )
         _refuse_row((scores < 0) | (scores > 1), "scores", scores, "0..1")
         negative = np.any(xyxy[:, 2:] < xyxy[:, :2], axis=1)
         _refuse_row(np.asarray(negative), "xyxy", xyxy, "x1 <= x2 and y1 <= y2")

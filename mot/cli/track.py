@@ -106,7 +106,7 @@ def _track(args: argparse.Namespace) -> int:
     """One run, from flags to files."""
     config = _config(args)
     det_file = None if args.det_file is None else DetectionFile(args.det_file, config.detector.labels)
-    source, name = _source(args, det_file)
+    source, name = _source(args, det_file, config.needs_embeddings)
     with closing(source) if hasattr(source, "close") else nullcontext(), Interrupt() as interrupt:
         paths = _paths(args, name)
         inputs = [Path(path) for path in (args.det_file, getattr(source, "path", None)) if path is not None]
@@ -132,7 +132,9 @@ def _config(args: argparse.Namespace) -> Config:
     return read_config(args.cfg, overrides)
 
 
-def _source(args: argparse.Namespace, det_file: DetectionFile | None) -> tuple[Any, str]:
+def _source(
+    args: argparse.Namespace, det_file: DetectionFile | None, needs_pictures: bool
+) -> tuple[Any, str]:
     """The frames and the name of the results; a detection file alone needs neither cv2 nor a video."""
     if args.video is not None:
         from mot.video import open_source
@@ -141,6 +143,10 @@ def _source(args: argparse.Namespace, det_file: DetectionFile | None) -> tuple[A
         return source, source.name
     if det_file is None:
         raise ConfigError("nothing to track: give --video, --det-file or both")
+    if needs_pictures:
+        raise ConfigError(
+            "this config looks at appearance: give --video as well, or use a config without reid"
+        )
     if args.show and args.size is None:
         raise ConfigError("--show needs --video, or --size: a detection file has no pictures")
     fps = 30.0 if args.fps is None else args.fps
@@ -171,9 +177,9 @@ def _size(text: str | None) -> tuple[int, int] | None:
     """`1920x1080` as height and width."""
     if text is None:
         return None
-    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    found = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", text)
     if not found:
-        raise ConfigError(f"--size {text!r}: expected width x height, as in 1920x1080")
+        raise ConfigError(f"--size {text!r}: expected width x height up to 9999, as in 1920x1080")
     return int(found[2]), int(found[1])
 
 

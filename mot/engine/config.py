@@ -43,6 +43,8 @@ ARCHITECTURES = {
     "StrongSORT": Architecture("sde", "StrongSORT", embeddings=True),
     "DeepOCSORT": Architecture("sde", "DeepOCSORT", embeddings=True),
     "HybridSORT": Architecture("sde", "HybridSORT"),
+    "JDE": Architecture("jde", "JDETracker", embeddings=True),
+    "FairMOT": Architecture("jde", "JDETracker", embeddings=True),
 }
 
 

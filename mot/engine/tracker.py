@@ -112,6 +112,8 @@ class Tracker:
             )
         if reid_weights is not None and not config.needs_embeddings:
             raise ConfigError(f"reid_weights: {config.architecture} would not use {str(reid_weights)!r}")
+        if det_weights is not None and reid_weights is None and config.needs_embeddings:
+            raise ConfigError(f"reid_weights: {config.architecture} needs embeddings, and nothing makes them")
         self._detector, self._embedder, self._record = self._own, None, {}
         if det_weights is None and reid_weights is None:
             return
@@ -128,10 +130,15 @@ class Tracker:
     def load_weights_jde(self, weights: str | Path | None) -> None:
         """Load one network that detects and embeds at once.
 
+        Args:
+            weights: manifest name or path; None: detections and their embeddings come from a callable.
+
         Raises:
-            ConfigError: this architecture has two networks; no joint one is known yet.
+            ConfigError: this architecture has two networks; or no joint network is known yet.
         """
         self._expect_kind("jde", "load_weights_sde(det_weights, reid_weights)")
+        if weights is None and self._own is not None:
+            return
         raise ConfigError(f"weights: no joint network can load {str(weights)!r} yet")
 
     def _expect_kind(self, kind: str, instead: str) -> None:

@@ -14,10 +14,9 @@ import numpy as np
 
 from mot.boxes import tlwh_to_xyxy, xyxy_to_tlwh
 from mot.errors import FormatError, SourceError
-from mot.structures import Detections, Tracks
+from mot.structures import MAX_PIXELS, Detections, Tracks
 
-# Beyond these a number is a mistake, and would keep a program busy for days or overflow an area.
-MAX_FRAME, MAX_PIXELS = 10_000_000, 1e7
+MAX_FRAME = 10_000_000  # beyond this it is a mistake, and would keep a program busy for days
 
 Row = tuple[int, list[float], float, int]  # frame, tlwh, score, label
 

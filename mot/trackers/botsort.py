@@ -99,7 +99,7 @@ class BoTSORT:
 
     def __init__(self, config: BoTSORTConfig | None = None) -> None:
         self.config = config or BoTSORTConfig()
-        self._table = family.make_table()
+        self._table = family.make_table("BoTSORT")
         self._looks = family.Looks()
 
     def update(self, detections: Detections, *, dt: float = 1.0, warp: ArrayLike | None = None) -> Tracks:
@@ -141,7 +141,7 @@ class BoTSORT:
     def load_state_dict(self, state: State) -> None:
         """Continue from what `state_dict` gave, with the same config."""
         row = state.get("filter", np.empty(0)).shape[1:]
-        table, looks = family.make_table(row if row == motion.COUPLED else (5, 4)), family.Looks()
+        table, looks = family.make_table("BoTSORT", row if row == motion.COUPLED else (5, 4)), family.Looks()
         table.load_state_dict(state)
         looks.load_state_dict(state)
         self._table, self._looks = table, looks
@@ -159,7 +159,7 @@ class BoTSORT:
             self._table["filter"] = bank
         else:
             state = self._table.state_dict() | {"filter": bank}
-            self._table = family.make_table(bank.shape[1:])
+            self._table = family.make_table("BoTSORT", bank.shape[1:])
             self._table.load_state_dict(state)
         return self._table
 

@@ -83,12 +83,12 @@ class Settings(Protocol):
         ...
 
 
-def make_table(row: tuple[int, ...] = (5, 4)) -> TrackTable:
+def make_table(tracker: str, row: tuple[int, ...] = (5, 4)) -> TrackTable:
     """An empty table with the family's columns, `row` being the shape of a filter; see `mot.motion`.
 
     `born` (T,) is the time of the first detection; `expired` (T,) marks tracks once older than the buffer.
     """
-    return TrackTable(filter=np.empty((0, *row)), born=np.empty(0), expired=np.empty(0, np.bool_))
+    return TrackTable(tracker, filter=np.empty((0, *row)), born=np.empty(0), expired=np.empty(0, np.bool_))
 
 
 def xyxy_of(table: TrackTable, coordinates: Coordinates) -> boxes.Boxes:
@@ -97,10 +97,10 @@ def xyxy_of(table: TrackTable, coordinates: Coordinates) -> boxes.Boxes:
 
 
 def predict(table: TrackTable, coordinates: Coordinates, dt: float) -> None:
-    """All but tentative tracks `dt` <= 1 frames ahead; the size of a lost one stops changing."""
+    """All but tentative tracks `dt` <= 1 frames ahead; of one not seen before that, the size stops changing."""
     moving = table["state"] != TrackState.TENTATIVE
     bank = table["filter"][moving]
-    motion.velocity(bank)[table["state"][moving] == TrackState.LOST, coordinates.resting] = 0.0
+    motion.velocity(bank)[table["misses"][moving] > 0, coordinates.resting] = 0.0
     motion.predict(bank, *coordinates.process(motion.position(bank)[:, coordinates.sides]), dt=dt)
     table["filter"][moving] = bank
     table.step(dt)
@@ -306,9 +306,10 @@ class Looks:
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Continue from what `state_dict` gave."""
-        if "looks" not in state:
-            raise InputError("state: column 'looks' is missing; from another tracker?")
-        self._looks = np.array(state["looks"])
+        looks, ids = state.get("looks"), state.get("ids", ())
+        if looks is None or looks.ndim != 2 or (looks.size and len(looks) != len(ids)):
+            raise InputError("state: column 'looks' is missing or of another length; from another tracker?")
+        self._looks = np.array(looks)
 
 
 def _unit(vectors: Array) -> Array:

@@ -59,7 +59,7 @@ class ByteTrack:
 
     def __init__(self, config: ByteTrackConfig | None = None) -> None:
         self.config = config or ByteTrackConfig()
-        self._table = family.make_table()
+        self._table = family.make_table("ByteTrack")
 
     def update(self, detections: Detections, *, dt: float = 1.0) -> Tracks:
         """The tracks of the next frame. Call it for every frame, also with no detections.

@@ -21,9 +21,9 @@ Mask = NDArray[np.bool_]
 Cost = NDArray[np.float64]
 
 
-def new_table() -> TrackTable:
+def new_table(tracker: str) -> TrackTable:
     """No tracks, and the columns that both have."""
-    return TrackTable(filter=np.empty((0, 5, 4)), hits=np.empty(0, np.int64))
+    return TrackTable(tracker, filter=np.empty((0, 5, 4)), hits=np.empty(0, np.int64))
 
 
 def embeddings_of(detections: Detections, gallery: Gallery, tracker: str) -> Vectors:

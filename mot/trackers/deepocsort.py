@@ -78,7 +78,7 @@ class DeepOCSORT:
     def __init__(self, config: DeepOCSORTConfig | None = None) -> None:
         self.config = config or DeepOCSORTConfig()
         self._gallery = Gallery(1)
-        self._table = observations.new_table(axes=4, points=1, delta_t=self.config.delta_t)
+        self._table = observations.new_table("DeepOCSORT", axes=4, points=1, delta_t=self.config.delta_t)
 
     def update(self, detections: Detections, *, dt: float = 1.0, warp: ArrayLike | None = None) -> Tracks:
         """The tracks of the next frame. Call it for every frame, also with no detections.
@@ -113,8 +113,9 @@ class DeepOCSORT:
 
     def load_state_dict(self, state: State) -> None:
         """Continue from what `state_dict` gave, with the same config."""
+        gallery = self._gallery.restored(state)
         self._table.load_state_dict(state)
-        self._gallery.load_state_dict(state)
+        self._gallery = gallery
 
     def _keep(self, mask: Mask) -> None:
         self._table.keep(mask)

@@ -59,7 +59,7 @@ class DeepSORT:
     def __init__(self, config: DeepSORTConfig | None = None) -> None:
         self.config = config or DeepSORTConfig()
         self._gallery = Gallery(self.config.nn_budget)
-        self._table = deep.new_table()
+        self._table = deep.new_table("DeepSORT")
 
     def update(self, detections: Detections, *, dt: float = 1.0) -> Tracks:
         """The tracks of the next frame. Call it for every frame, also with no detections.
@@ -90,8 +90,9 @@ class DeepSORT:
 
     def load_state_dict(self, state: State) -> None:
         """Continue from what `state_dict` gave, with the same config."""
+        gallery = self._gallery.restored(state)
         self._table.load_state_dict(state)
-        self._gallery.load_state_dict(state)
+        self._gallery = gallery
 
     def _match(self, detections: Detections, embeddings: Vectors, dt: float) -> Matches:
         """The cascade of the confirmed tracks by appearance, then overlap."""

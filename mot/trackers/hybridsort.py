@@ -77,7 +77,7 @@ class HybridSORT:
     def __init__(self, config: HybridSORTConfig | None = None) -> None:
         self.config = config or HybridSORTConfig()
         self._table = observations.new_table(
-            axes=5, points=4, delta_t=self.config.delta_t, score_change=np.empty(0)
+            "HybridSORT", axes=5, points=4, delta_t=self.config.delta_t, score_change=np.empty(0)
         )
 
     def update(self, detections: Detections, *, dt: float = 1.0) -> Tracks:

@@ -68,7 +68,7 @@ class JDETracker:
 
     def __init__(self, config: JDEConfig | None = None) -> None:
         self.config = config or JDEConfig()
-        self._table = family.make_table()
+        self._table = family.make_table("JDETracker")
         self._looks = family.Looks()
 
     def update(self, detections: Detections, *, dt: float = 1.0) -> Tracks:

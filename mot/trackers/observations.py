@@ -57,9 +57,10 @@ class Model(NamedTuple):
 XYSR = Model(motion.XYSR_START, motion.XYSR_PROCESS, motion.XYSR_MEASUREMENT)
 
 
-def new_table(axes: int, points: int, delta_t: int, **columns: NDArray[Any]) -> TrackTable:
+def new_table(tracker: str, axes: int, points: int, delta_t: int, **columns: NDArray[Any]) -> TrackTable:
     """No tracks, with the columns above and the tracker's own `columns`."""
     return TrackTable(
+        tracker,
         filter=np.empty((0, 5, axes)),
         frozen=np.empty((0, 5, axes)),
         lead=np.empty(0),

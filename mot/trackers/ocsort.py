@@ -63,7 +63,7 @@ class OCSORT:
 
     def __init__(self, config: OCSORTConfig | None = None) -> None:
         self.config = config or OCSORTConfig()
-        self._table = observations.new_table(axes=4, points=1, delta_t=self.config.delta_t)
+        self._table = observations.new_table("OCSORT", axes=4, points=1, delta_t=self.config.delta_t)
 
     def update(self, detections: Detections, *, dt: float = 1.0) -> Tracks:
         """The tracks of the next frame. Call it for every frame, also with no detections.

@@ -44,7 +44,7 @@ class SORT:
 
     def __init__(self, config: SORTConfig | None = None) -> None:
         self.config = config or SORTConfig()
-        self._table = TrackTable(filter=np.empty((0, 5, 4)), streak=np.empty(0, np.int64))
+        self._table = TrackTable("SORT", filter=np.empty((0, 5, 4)), streak=np.empty(0, np.int64))
 
     def update(self, detections: Detections, *, dt: float = 1.0) -> Tracks:
         """The tracks of the next frame. Call it for every frame, also with no detections.

@@ -83,7 +83,7 @@ class StrongSORT:
     def __init__(self, config: StrongSORTConfig | None = None) -> None:
         self.config = config or StrongSORTConfig()
         self._gallery = Gallery(1 if self.config.ema else self.config.nn_budget)
-        self._table = deep.new_table()
+        self._table = deep.new_table("StrongSORT")
 
     def update(self, detections: Detections, *, dt: float = 1.0, warp: ArrayLike | None = None) -> Tracks:
         """The tracks of the next frame. Call it for every frame, also with no detections.
@@ -118,8 +118,9 @@ class StrongSORT:
 
     def load_state_dict(self, state: State) -> None:
         """Continue from what `state_dict` gave, with the same config."""
+        gallery = self._gallery.restored(state)
         self._table.load_state_dict(state)
-        self._gallery.load_state_dict(state)
+        self._gallery = gallery
 
     def _follow_camera(self, affine: motion.Array) -> None:
         """Move both corners of every box; a box that would lose its area keeps its size."""

@@ -16,6 +16,7 @@ from mot.structures import Detections, Reason, Tracks, TrackState
 
 Rows = NDArray[np.int64]
 State = dict[str, NDArray[Any]]
+MIN_SIDE = 1e-6  # pixels; a box thinner than this has no area worth the name
 COUNTERS = ("time", "updates", "next_id")
 
 
@@ -34,6 +35,7 @@ class TrackTable:
     and those that the tracker adds.
 
     Args:
+        tracker: whose table it is; the state of another one is refused.
         columns: name -> empty array (0, …) that gives the dtype and the shape of a row.
 
     Attributes:
@@ -42,7 +44,8 @@ class TrackTable:
         next_id: id of the next track.
     """
 
-    def __init__(self, **columns: NDArray[Any]) -> None:
+    def __init__(self, tracker: str, **columns: NDArray[Any]) -> None:
+        self._tracker = tracker
         self.time = 0.0
         self.updates = 0
         self.next_id = 1
@@ -126,6 +129,7 @@ class TrackTable:
     def state_dict(self) -> State:
         """All of it as plain arrays, for an .npz without pickle."""
         counters = {name: np.array(getattr(self, name)) for name in COUNTERS}
+        counters["tracker"] = np.array(self._tracker)
         return counters | {name: column.copy() for name, column in self._columns.items()}
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -134,6 +138,10 @@ class TrackTable:
         Raises:
             InputError: a column is missing or has another shape or type: the state of another tracker.
         """
+        if str(state.get("tracker")) != self._tracker:
+            raise InputError(
+                f"state: is of tracker {str(state.get('tracker'))!r}, expected {self._tracker!r}"
+            )
         for name, column in self._columns.items():
             given = state.get(name, np.empty(()))
             same = given.ndim == column.ndim and (name == "votes" or given.shape[1:] == column.shape[1:])
@@ -179,4 +187,4 @@ def unassigned(detections: Detections, threshold: float) -> Rows:
 def usable(detections: Detections, assigned: Rows) -> Rows:
     """Rows of the detections that are unmatched so far and have an area."""
     size = detections.xyxy[:, 2:] - detections.xyxy[:, :2]
-    return np.flatnonzero((assigned == Reason.UNMATCHED) & (size > 0).all(axis=1))
+    return np.flatnonzero((assigned == Reason.UNMATCHED) & (size > MIN_SIDE).all(axis=1))

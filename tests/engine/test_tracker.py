@@ -131,7 +131,7 @@ def test_mistakes_in_the_long_form(tmp_path: Path) -> None:
         Tracker("sort.yml", mode="train")
     with pytest.raises(MotError, match="no detector: use Tracker.from_config"):
         list(Tracker("sort.yml", mode="eval").track([Frame(image=None, index=1, time_s=0)]))
-    with pytest.raises(ConfigError, match=r"SORT: use load_weights_sde.*this method serves none yet"):
+    with pytest.raises(ConfigError, match=r"SORT: use load_weights_sde.*this method serves JDE, FairMOT"):
         Tracker("sort.yml").load_weights_jde("jde.pt")
     with pytest.raises(ConfigError, match="reid_weights: SORT would not use 'mobilenetv2'"):
         Tracker("sort.yml").load_weights_sde(None, "mobilenetv2")
@@ -147,10 +147,26 @@ def test_weights_of_another_kind_are_named() -> None:
         Tracker("sort.yml").load_weights_sde("mobilenetv2")
 
 
-def test_deepsort_without_embeddings_says_so(video: list[Frame]) -> None:
+def test_what_needs_embeddings_says_so(video: list[Frame]) -> None:
     config = read_config("deepsort.yml", ["reid_weights=None"])
     with pytest.raises(InputError, match="DeepSORT needs"):
         list(Tracker.from_config(config, detector=Boxes()).track(video))
+    with pytest.raises(ConfigError, match="reid_weights: BoTSORT needs embeddings"):
+        Tracker.from_config("botsort.yml", overrides=["tracker.with_reid=true"])
+
+
+def test_joint_architectures_take_a_detector_that_embeds(video: list[Frame]) -> None:
+    def joint(frames: Sequence[Frame]) -> list[Detections]:
+        return [
+            Detections(xyxy=d.xyxy[1:], scores=d.scores[1:], embeddings=np.ones((1, 4), np.float32))
+            for d in Boxes()(frames)
+        ]
+
+    for name in ("jde.yml", "fairmot.yml"):
+        tracks = [t for _, t in Tracker.from_config(name, detector=joint).track(video)]
+        assert tracks[-1].ids.tolist() == [1]
+        with pytest.raises(ConfigError, match="no joint network can load"):
+            Tracker.from_config(name)
 
 
 @pytest.mark.parametrize("path", sorted(shipped("configs").glob("*.yml")), ids=lambda path: path.name)
@@ -164,7 +180,7 @@ def test_shipped_configs_are_whole_and_commented(path: Path) -> None:
             assert " # " in line, f"{path.name}: no comment in {line!r}"
     names = {line.split(":")[0].strip() for line in lines if line.startswith("  ")}
     block = vars(config.tracker) | vars(config.detector) | vars(config.runtime)
-    block |= vars(config.reid) if config.row.embeddings else {}
+    block |= vars(config.reid) if config.row.kind == "sde" and config.row.embeddings else {}
     assert set(block) <= names, "a key is missing in the file"
 
 

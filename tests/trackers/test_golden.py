@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 FILE = Path(__file__).resolve().parents[1] / "golden" / "trackers.npz"
-VARIANTS = list(golden.variants())
+NAMES = [name for name, *_ in golden.variants()]
 
 
-@pytest.mark.parametrize(("name", "tracker", "warped"), VARIANTS, ids=[name for name, *_ in VARIANTS])
-def test_every_frame_is_as_it_was(name: str, tracker: object, warped: bool) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_every_frame_is_as_it_was(name: str) -> None:
+    ((_, tracker, warped),) = (variant for variant in golden.variants() if variant[0] == name)
     found = golden.numbers(tracker, warped)
     with np.load(FILE) as kept:
         assert found["counts"].tolist() == kept[f"{name}/counts"].tolist()

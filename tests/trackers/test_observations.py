@@ -24,7 +24,7 @@ def seen(*boxes: Array, score: float = 0.9) -> Detections:
 
 
 def table_of(count: int, delta_t: int = 3) -> TrackTable:
-    table = observations.new_table(axes=4, points=1, delta_t=delta_t)
+    table = observations.new_table("test", axes=4, points=1, delta_t=delta_t)
     shifted = [BOX + 200.0 * i * np.array([1, 0, 1, 0]) for i in range(count)]
     observations.spawn(table, np.arange(count), seen(*shifted), np.empty((count, 0)), XYSR)
     return table

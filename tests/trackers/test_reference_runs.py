@@ -16,4 +16,4 @@ def test_equal_to_the_official_output(name: str, shared_data: Path, tmp_path: Pa
     assert todo
     for run, sequence in todo:
         result = parity.compare(run, sequence, runs, tmp_path)
-        assert result.same or not parity.RUNS[run].exact, str(result)
+        assert result.same, str(result)  # deepocsort_warp too: with official_warp it is the same here

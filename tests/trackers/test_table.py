@@ -16,7 +16,7 @@ def seen(labels: list[int]) -> Detections:
 
 
 def table(count: int = 3) -> TrackTable:
-    made = TrackTable(mean=np.empty((0, 2)))
+    made = TrackTable("test", mean=np.empty((0, 2)))
     mean = np.arange(2 * count).reshape(count, 2)
     made.spawn(np.arange(count), seen([0] * count), TrackState.TENTATIVE, mean=mean)
     return made

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mot.structures import Detections
 from mot.trackers import TRACKERS
 
-FRAMES, TARGETS, WIDTH = 260, 14, 16
+FRAMES, TARGETS, WIDTH = 260, 26, 16
 # Lengths of the times in which a target is not seen: single frames, and all around the usual buffer of 30.
 GAPS = (1, 1, 2, 3, 5, 9, 28, 29, 30, 31, 32, 33)
 
@@ -29,8 +29,8 @@ GAPS = (1, 1, 2, 3, 5, 9, 28, 29, 30, 31, 32, 33)
 def scene(seed: int = 0) -> list[Detections]:
     """Targets that wander slowly, cross, hide for the lengths in GAPS, and are sometimes hardly seen."""
     rng = np.random.default_rng(seed)
-    place, velocity = rng.uniform(0, 500, (TARGETS, 2)), rng.normal(0, 0.6, (TARGETS, 2))
-    size = rng.uniform(40, 110, (TARGETS, 2))
+    place, velocity = rng.uniform(0, 260, (TARGETS, 2)), rng.normal(0, 0.6, (TARGETS, 2))
+    size = rng.uniform(25, 80, (TARGETS, 2))
     look = rng.normal(size=(TARGETS, WIDTH))
     seen = visible(rng)
     out = []
