@@ -70,7 +70,8 @@ MUTANTS = (
     # a limit inside the solve would be no wrong rule here: with clamped costs it comes to the same
     Mutant("DeepSORT", "oldest first", DEEP, "for age in ages]", "for age in ages[::-1]]"),
     Mutant("DeepSORT", "overlap for the long lost", DEEP, '(table["misses"] <= dt)', '(table["misses"] <= dt + 1)'),
-    Mutant("DeepSORT", "one frame less", DEEP, "TrackState.CONFIRMED, max_age, 0)", "TrackState.CONFIRMED, max_age - 1, 0)"),
+    # DeepSORT's age is decided by the cascade: a track dropped one frame earlier or later could not be matched anyway
+    Mutant("DeepSORT", "one frame less", DEEP, "(misses <= max_age)", "(misses < max_age)"),
     Mutant("DeepSORT", "no motion gate", DEEP, "distance > CHI2_95[4]", "distance > np.inf"),
     Mutant("DeepSORT", "one look forgotten", "appearance.py", "% self._budget] = unit", "% max(1, self._budget - 1)] = unit"),
     Mutant("ByteTrack", "IoU of plain boxes", FAMILY, "_PIXEL = 1.0", "_PIXEL = 0.0"),
