@@ -10,9 +10,21 @@ SHARED = HERE.parents[1] / "shared"
 
 # The core works without these; the tests of the rest are then left out, and the header says so.
 NEEDED_BY = {
-    "torch": ("models/*", "perception/test_n*", "perception/test_preprocess.py", "cli/test_track.py"),
+    "torch": (
+        "test_accuracy.py",
+        "models/*",
+        "perception/test_n*",
+        "perception/test_preprocess.py",
+        "cli/test_track.py",
+    ),
     "av": ("films.py", "test_video*.py", "cli/test_track.py"),
-    "cv2": ("test_draw.py", "test_opencv.py", "test_video*.py", "perception/test_preprocess.py"),
+    "cv2": (
+        "test_accuracy.py",
+        "test_draw.py",
+        "test_opencv.py",
+        "test_video*.py",
+        "perception/test_preprocess.py",
+    ),
     "pooch": ("weights/test_fetch.py", "cli/test_weights.py"),
 }
 MISSING = [name for name in NEEDED_BY if find_spec(name) is None]
