@@ -16,6 +16,7 @@ NEEDED_BY = {
         "perception/test_n*",
         "perception/test_preprocess.py",
         "cli/test_track.py",
+        "cli/test_track_weights.py",
     ),
     "av": ("films.py", "test_video*.py", "cli/test_track.py"),
     "cv2": (
