@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from mot.errors import InputError
 
 Vectors = NDArray[np.float32]
+Real = TypeVar("Real", np.float32, np.float64)
 
 
-def unit(vectors: Vectors) -> Vectors:
+def unit(vectors: NDArray[Real]) -> NDArray[Real]:
     """(N, E) vectors scaled to length 1; a zero vector stays zero."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: Vectors = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    scaled: NDArray[Real] = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
     return scaled
 
 

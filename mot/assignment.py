@@ -21,6 +21,11 @@ class Matches(NamedTuple):
     columns: NDArray[np.int64]
 
 
+def join(*parts: Matches) -> Matches:
+    """All pairs of several stages, one after another."""
+    return Matches(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
 def match(cost: NDArray[np.float64], max_cost: float) -> Matches:
     """The cheapest one-to-one pairs of `cost` (T, D), those above `max_cost` dropped after the solve.
 

@@ -117,8 +117,3 @@ def read_config(name: str | Path, overrides: Iterable[str] = ()) -> Config:
     tracker_config, _ = TRACKERS[ARCHITECTURES[architecture].tracker]
     raw["tracker"] = config.build(tracker_config, raw.get("tracker"), "tracker")
     return config.build(Config, raw)
-
-
-def with_runtime(whole: Config, **changes: Any) -> Config:
-    """A copy with keys of the `runtime` block replaced."""
-    return replace(whole, runtime=replace(whole.runtime, **changes))

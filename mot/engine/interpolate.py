@@ -37,8 +37,7 @@ class Interpolated:
         """Fill, write and close."""
         known = [index for index, _ in self._results]
         for index, tracks in by_frame(self._fill(collect(self._results))):
-            time_s = float(
-                np.interp(index, known, self._times)
-            )  # frames skipped by a stride get rows as well
+            # frames that a stride skipped get rows as well, and so a time
+            time_s = float(np.interp(index, known, self._times))
             self._sink.write(Frame(image=None, index=index, time_s=time_s, source=self._source), tracks)
         self._sink.close()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -21,14 +21,6 @@ from mot.structures import Detections, Frame, Tracks
 from mot.timing import StageTimes
 
 MODES = ("test", "eval")
-
-
-class FrameSource(Protocol):
-    """Where frames come from; `mot.video.open_source` makes one, and any iterable of `Frame` will do."""
-
-    def __iter__(self) -> Iterator[Frame]:
-        """The frames, in order."""
-        ...
 
 
 class Tracker:

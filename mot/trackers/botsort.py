@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mot import boxes, motion
-from mot.assignment import Matches
+from mot.assignment import Matches, join
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks, TrackState
 from mot.trackers import bytefamily as family
@@ -149,7 +149,7 @@ class BoTSORT:
     def _embeddings(self, detections: Detections) -> Array:
         """(D, E); without ReID looks have no width, and nothing to say."""
         if self.config.with_reid:
-            return family.need_embeddings(detections, self._looks.size, "BoTSORT with with_reid")
+            return family.unit_looks(detections, self._looks, "BoTSORT with with_reid")
         return np.empty((len(detections), 0))
 
     def _warp(self, warp: Array) -> TrackTable:
@@ -176,7 +176,7 @@ class BoTSORT:
         tentative, left = np.flatnonzero(state == TrackState.TENTATIVE), family.without(high, first.columns)
         cost = self._cost(xyxy, tentative, left, detections, looks)
         third = self._stage(cost, config.tentative_match_threshold, tentative, left, detections)
-        return family.join(first, second, third)
+        return join(first, second, third)
 
     def _cost(self, xyxy: boxes.Boxes, rows: Rows, det: Rows, detections: Detections, looks: Array) -> Array:
         """(R, D) by overlap, or by look where that is less; see the equations above."""
@@ -190,9 +190,7 @@ class BoTSORT:
         return cost
 
     def _stage(self, cost: Array, limit: float, rows: Rows, det: Rows, detections: Detections) -> Matches:
-        labels = self._table["labels"][rows], detections.labels[det]
-        cost[~family.same_label(*labels, self.config.class_aware)] = family.FORBIDDEN
-        return family.match(cost, limit, rows, det)
+        return family.match(self._table, cost, limit, rows, det, detections, self.config.class_aware)
 
     def _report(self, assigned: Rows) -> Tracks:
         """All tracks that are not lost, those of a single frame too."""

@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mot import assignment, boxes, motion
+from mot.appearance import unit
 from mot.assignment import Matches
 from mot.errors import InputError
 from mot.structures import Detections, Reason, TrackState
-from mot.trackers.table import Rows, State, TrackTable, usable
+from mot.trackers.table import Rows, State, TrackTable, embeddings_of, usable
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -128,15 +129,19 @@ def fuse_score(distance: Array, scores: Array) -> Array:
     return 1.0 - (1.0 - distance) * scores
 
 
-def match(cost: Array, limit: float, rows: Rows, det: Rows) -> Matches:
-    """Pairs of the tracks `rows` (T,) and the detections `det` (D,), by `cost` (T, D), limit inside the solve."""
+def match(
+    table: TrackTable,
+    cost: Array,
+    limit: float,
+    rows: Rows,
+    det: Rows,
+    detections: Detections,
+    class_aware: bool,
+) -> Matches:
+    """Pairs of the tracks `rows` (R,) and the detections `det` (C,), by `cost` (R, C), limit inside the solve."""
+    cost[~same_label(table["labels"][rows], detections.labels[det], class_aware)] = FORBIDDEN
     found = assignment.match_limited(cost, limit)
     return Matches(rows[found.rows], det[found.columns])
-
-
-def join(*stages: Matches) -> Matches:
-    """All pairs of several stages."""
-    return Matches(*(np.concatenate(part) for part in zip(*stages, strict=True)))
 
 
 def without(rows: Rows, taken: Rows) -> Rows:
@@ -248,20 +253,13 @@ def spawn(
     table.spawn(det, detections, state, filter=bank, born=born, expired=expired)
 
 
-def need_embeddings(detections: Detections, size: int | None, tracker: str) -> Array:
+def unit_looks(detections: Detections, looks: Looks, tracker: str) -> Array:
     """(D, E) embeddings of length 1, float64.
 
     Raises:
-        InputError: there are none, or they are not `size` wide like those before.
+        InputError: there are none, or they are not as wide as those before.
     """
-    found = detections.embeddings
-    if found is None:
-        if len(detections):
-            raise InputError(f"embeddings: {tracker} needs ({len(detections)}, E) float32, got None")
-        return np.empty((0, size or 0))
-    if len(found) and size not in (None, found.shape[1]):
-        raise InputError(f"embeddings: width was {size} so far, got {found.shape}")
-    return _unit(found.astype(np.float64))
+    return unit(embeddings_of(detections, looks.size, tracker).astype(np.float64))
 
 
 class Looks:
@@ -291,7 +289,7 @@ class Looks:
     def add(self, rows: Rows, vectors: Array, smoothing: float) -> None:
         """The tracks `rows` (M,) look like `vectors` (M, E) now; `smoothing` is a, the weight of the past."""
         if len(rows):
-            self._looks[rows] = _unit(smoothing * self._looks[rows] + (1.0 - smoothing) * vectors)
+            self._looks[rows] = unit(smoothing * self._looks[rows] + (1.0 - smoothing) * vectors)
 
     def distance(self, rows: Rows, vectors: Array, metric: Literal["cosine", "euclidean"]) -> Array:
         """(R, D) how unlike the tracks `rows` and `vectors` (D, E) look: 1 - u.v, or |u - v|, of length-1 u, v."""
@@ -310,10 +308,3 @@ class Looks:
         if looks is None or looks.ndim != 2 or (looks.size and len(looks) != len(ids)):
             raise InputError("state: column 'looks' is missing or of another length; from another tracker?")
         self._looks = np.array(looks)
-
-
-def _unit(vectors: Array) -> Array:
-    """(N, E) vectors scaled to length 1; a zero vector stays zero."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: Array = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
-    return scaled

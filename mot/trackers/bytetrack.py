@@ -16,7 +16,7 @@ from typing import Annotated
 import numpy as np
 
 from mot import boxes, motion
-from mot.assignment import Matches
+from mot.assignment import Matches, join
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks, TrackState
 from mot.trackers import bytefamily as family
@@ -100,7 +100,7 @@ class ByteTrack:
         tentative, left = np.flatnonzero(state == TrackState.TENTATIVE), family.without(high, first.columns)
         limit = config.tentative_match_threshold
         third = self._stage(xyxy, tentative, left, detections, limit, config.fuse_score)
-        return family.join(first, second, third)
+        return join(first, second, third)
 
     def _stage(
         self, xyxy: boxes.Boxes, rows: Rows, det: Rows, detections: Detections, limit: float, fuse: bool
@@ -109,9 +109,7 @@ class ByteTrack:
         cost = family.iou_distance(xyxy[rows], detections.xyxy[det])
         if fuse:
             cost = family.fuse_score(cost, detections.scores[det])
-        labels = self._table["labels"][rows], detections.labels[det]
-        cost[~family.same_label(*labels, self.config.class_aware)] = family.FORBIDDEN
-        return family.match(cost, limit, rows, det)
+        return family.match(self._table, cost, limit, rows, det, detections, self.config.class_aware)
 
     def _report(self, assigned: Rows) -> Tracks:
         """Confirmed tracks: by their second detection, or in the first frame."""

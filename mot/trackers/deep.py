@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from mot import assignment, boxes, motion
 from mot.appearance import Gallery, Vectors
 from mot.assignment import CHI2_95, Matches
-from mot.errors import InputError
 from mot.structures import Detections, Reason, Tracks, TrackState
 from mot.trackers.table import Rows, TrackTable, usable
 
@@ -24,21 +23,6 @@ Cost = NDArray[np.float64]
 def new_table(tracker: str) -> TrackTable:
     """No tracks, and the columns that both have."""
     return TrackTable(tracker, filter=np.empty((0, 5, 4)), hits=np.empty(0, np.int64))
-
-
-def embeddings_of(detections: Detections, gallery: Gallery, tracker: str) -> Vectors:
-    """(D, E) embeddings; with no detections none are needed.
-
-    Raises:
-        InputError: they are missing, or of another width than those in the gallery.
-    """
-    if detections.embeddings is None:
-        if len(detections):
-            raise InputError(f"embeddings: {tracker} needs ({len(detections)}, E) float32, got None")
-        return np.empty((0, gallery.size or 1), np.float32)
-    if gallery.size not in (None, detections.embeddings.shape[1]) and len(detections):
-        raise InputError(f"embeddings: width was {gallery.size} so far, got {detections.embeddings.shape}")
-    return detections.embeddings
 
 
 def select(detections: Detections, assigned: Rows, max_overlap: float) -> Rows:
@@ -81,7 +65,7 @@ def match_in_turn(turns: list[Rows], cost: Cost, max_cost: float) -> Matches:
         found = assignment.match_clamped(cost[np.ix_(rows, left)], max_cost)
         made.append(Matches(rows[found.rows], left[found.columns]))
         left = np.delete(left, found.columns)
-    return joined(*made)
+    return assignment.join(*made)
 
 
 def match_overlap(
@@ -97,11 +81,6 @@ def match_overlap(
     cost = np.where(allowed[np.ix_(rows, left)], 1.0 - boxes.iou(predicted, xyxy[left]), np.inf)
     found = assignment.match_clamped(cost, max_distance)
     return Matches(rows[found.rows], left[found.columns])
-
-
-def joined(*parts: Matches) -> Matches:
-    """All of `parts`, one after another."""
-    return Matches(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def see(table: TrackTable, rows: Rows, det: Rows, detections: Detections, n_init: int) -> None:

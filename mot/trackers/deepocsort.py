@@ -34,9 +34,9 @@ from mot.appearance import Gallery, Vectors, unit
 from mot.assignment import Matches
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks
-from mot.trackers import deep, observations
+from mot.trackers import observations
 from mot.trackers.observations import XYSR, Array, Mask, centre
-from mot.trackers.table import Rows, State
+from mot.trackers.table import Rows, State, embeddings_of
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class DeepOCSORT:
             InputError: embeddings are missing or of another width than before, `dt` is not above 0, or `warp` is
                 not (2, 3), not finite or not invertible; the state is unchanged.
         """
-        embeddings = deep.embeddings_of(detections, self._gallery, "DeepOCSORT")
+        embeddings = embeddings_of(detections, self._gallery.size, "DeepOCSORT")
         config, table, steps, affine = self.config, self._table, motion.steps(dt), motion.check_warp(warp)
         assigned, strong, _ = observations.bands(detections, config.score_threshold, None)
         self._keep(observations.sound(table))

@@ -21,7 +21,7 @@ from mot.assignment import Matches
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks
 from mot.trackers import deep
-from mot.trackers.table import Rows, State, unassigned
+from mot.trackers.table import Rows, State, embeddings_of, unassigned
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class DeepSORT:
         Raises:
             InputError: embeddings are missing, or of another width than before; the state is unchanged.
         """
-        embeddings = deep.embeddings_of(detections, self._gallery, "DeepSORT")
+        embeddings = embeddings_of(detections, self._gallery.size, "DeepSORT")
         steps = motion.steps(dt)
         assigned = unassigned(detections, self.config.min_confidence)
         used = deep.select(detections, assigned, self.config.nms_max_overlap)
@@ -106,7 +106,7 @@ class DeepSORT:
             cost = np.where(impossible | ~allowed, np.inf, looks)
         first = deep.match_in_turn(turns, cost, config.max_cosine_distance)
         second = deep.match_overlap(table, first, detections.xyxy, allowed, config.max_iou_distance, dt)
-        return deep.joined(first, second)
+        return assignment.join(first, second)
 
     def _update(self, rows: Rows, det: Rows, detections: Detections, embeddings: Vectors) -> None:
         bank = self._table["filter"]

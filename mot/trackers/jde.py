@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from mot import boxes, motion
-from mot.assignment import CHI2_95, Matches
+from mot.assignment import CHI2_95, Matches, join
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks, TrackState
 from mot.trackers import bytefamily as family
@@ -82,7 +82,7 @@ class JDETracker:
             InputError: embeddings are missing, or of another width than before; the state is unchanged.
         """
         steps, config, table = motion.steps(dt), self.config, self._table
-        looks = family.need_embeddings(detections, self._looks.size, "JDETracker")
+        looks = family.unit_looks(detections, self._looks, "JDETracker")
         at_once = config.confirm_first_frame and table.updates == 0
         assigned, used, _ = family.bands(detections, config.score_threshold, config.score_threshold)
         for step in steps:
@@ -121,7 +121,7 @@ class JDETracker:
         )
         left = family.without(used, np.concatenate([first.columns, second.columns]))
         third = self._stage_iou(config.tentative_match_threshold, tentative, left, detections)
-        return family.join(first, second, third)
+        return join(first, second, third)
 
     def _look_cost(self, rows: Rows, xyxy: boxes.Boxes, looks: Array) -> Array:
         """(R, D) (1 - w) * look + w * motion, with w the motion's weight; forbidden where it cannot be."""
@@ -136,9 +136,7 @@ class JDETracker:
         return self._stage(cost, limit, rows, det, detections)
 
     def _stage(self, cost: Array, limit: float, rows: Rows, det: Rows, detections: Detections) -> Matches:
-        labels = self._table["labels"][rows], detections.labels[det]
-        cost[~family.same_label(*labels, self.config.class_aware)] = family.FORBIDDEN
-        return family.match(cost, limit, rows, det)
+        return family.match(self._table, cost, limit, rows, det, detections, self.config.class_aware)
 
     def _report(self, assigned: Rows) -> Tracks:
         shown = np.flatnonzero(self._table["state"] == TrackState.CONFIRMED)

@@ -33,7 +33,7 @@ from mot.assignment import Matches
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks, TrackState
 from mot.trackers import deep
-from mot.trackers.table import Rows, State, unassigned
+from mot.trackers.table import Rows, State, embeddings_of, unassigned
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class StrongSORT:
             InputError: embeddings are missing or of another width than before, `dt` is not above 0, or the warp
                 is not an invertible (2, 3); the state is unchanged.
         """
-        embeddings = deep.embeddings_of(detections, self._gallery, "StrongSORT")
+        embeddings = embeddings_of(detections, self._gallery.size, "StrongSORT")
         steps, affine = motion.steps(dt), motion.check_warp(warp)
         assigned = unassigned(detections, self.config.min_confidence)
         used = deep.select(detections, assigned, self.config.nms_max_overlap)
@@ -144,7 +144,7 @@ class StrongSORT:
             cost = np.where(allowed, self._cost(detections.xyxy, embeddings), np.inf)
         first = deep.match_in_turn(turns, cost, config.max_cosine_distance)
         second = deep.match_overlap(table, first, detections.xyxy, allowed, config.max_iou_distance, dt)
-        return deep.joined(first, second)
+        return assignment.join(first, second)
 
     def _cost(self, xyxy: boxes.Boxes, embeddings: Vectors) -> deep.Cost:
         """(T, D) cost = lambda * cosine + (1 - lambda) * Mahalanobis^2; infinite beyond the gate."""

@@ -175,6 +175,27 @@ class TrackTable:
         self["labels"][rows[overtaken]] = labels[overtaken]
 
 
+def embeddings_of(detections: Detections, size: int | None, tracker: str) -> NDArray[np.float32]:
+    """(D, E) embeddings; with no detections none are needed.
+
+    Args:
+        detections: those of the frame.
+        size: width of the embeddings so far; None: there were none.
+        tracker: who needs them.
+
+    Raises:
+        InputError: they are missing, or of another width than before.
+    """
+    found = detections.embeddings
+    if found is None:
+        if len(detections):
+            raise InputError(f"embeddings: {tracker} needs ({len(detections)}, E) float32, got None")
+        return np.empty((0, size or 1), np.float32)
+    if len(found) and size not in (None, found.shape[1]):
+        raise InputError(f"embeddings: width was {size} so far, got {found.shape}")
+    return found
+
+
 def unassigned(detections: Detections, threshold: float) -> Rows:
     """(D,) the reason of every detection before any is used: below `threshold`, or unmatched so far.
 
