@@ -127,10 +127,12 @@ def _guarded(name: str, section: Callable[[], Iterator[Line]]) -> Iterator[Line]
 def _weights() -> Iterator[Line]:
     yield "cache", str(fetch.cache_dir()), True
     yield "MOT_WEIGHTS", os.environ.get("MOT_WEIGHTS") or "not set", True
-    for name, entry in manifest.load().items():
-        here = next((place for place in fetch.places(entry) if place.is_file()), None)
-        damage = fetch.damage(here, entry) if here else None
-        yield name, f"{here or 'not here'}{f': {damage}' if damage else ''}", damage is None
+    entries = manifest.load()
+    here = {name: place for name, entry in entries.items() for place in fetch.places(entry)[:1]}
+    for name, place in here.items():
+        damage = fetch.damage(place, entries[name])
+        yield name, f"{place}{f': {damage}' if damage else ''}", damage is None
+    yield "others", f"{len(entries) - len(here)} known files are not here: mot-weights list", True
 
 
 if __name__ == "__main__":

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from mot import config
+from mot.config import AtLeast
 from mot.errors import ConfigError, nearest
 from mot.perception.settings import DetectorConfig, EmbedderConfig, RuntimeConfig
+from mot.structures import Tracks
 from mot.trackers import TRACKERS, Associator
 
 
@@ -49,6 +51,27 @@ ARCHITECTURES = {
 
 
 @dataclass(frozen=True)
+class ReportConfig:
+    """The `report` block: which of the tracker's boxes are told to others; the tracker itself goes on with all.
+
+    Attributes:
+        min_area: boxes of this area in pixels or less are kept back.
+        max_aspect: so are boxes whose width is more than this many times their height; None: none.
+    """
+
+    min_area: Annotated[float, AtLeast(0)] = 0.0
+    max_aspect: Annotated[float, AtLeast(0)] | None = None
+
+    def keep(self, tracks: Tracks) -> Tracks:
+        """The rows of `tracks` that are told."""
+        if self.min_area == 0 and self.max_aspect is None:
+            return tracks
+        width, height = (tracks.xyxy[:, 2:] - tracks.xyxy[:, :2]).T
+        slim = True if self.max_aspect is None else width <= self.max_aspect * height
+        return tracks[(width * height > self.min_area) & slim]
+
+
+@dataclass(frozen=True)
 class Config:
     """A YAML config, read and checked. See configs/*.yml for what each key does.
 
@@ -59,6 +82,7 @@ class Config:
         reid_weights: the same for the ReID network.
         weights: the same for a joint network.
         camera: camera motion; none for now.
+        report: which boxes are told.
     """
 
     architecture: str
@@ -69,6 +93,7 @@ class Config:
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     reid: EmbedderConfig = field(default_factory=EmbedderConfig)
     camera: None = None
+    report: ReportConfig = field(default_factory=ReportConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     @property

@@ -26,6 +26,7 @@ class Session:
         observe: what turns frames into detections.
         labels: the labels to track, or None for all; detections of others are `Reason.FILTERED`.
         times: where the time of association is counted.
+        keep: what leaves out rows that are not to be told.
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class Session:
         observe: Observer,
         labels: NDArray[np.int64] | None = None,
         times: StageTimes | None = None,
+        keep: Callable[[Tracks], Tracks] | None = None,
     ) -> None:
+        self._keep = keep or (lambda tracks: tracks)
         self._associator = associator
         self._observe = observe
         self._labels = labels
@@ -60,10 +63,10 @@ class Session:
         """The tracks after one more frame whose detections are known, `dt` frames after the last."""
         with self._times.stage("associate"):
             if self._labels is None or len(detections) == 0:
-                return self._associator.update(detections, dt=dt)
+                return self._keep(self._associator.update(detections, dt=dt))
             wanted = np.flatnonzero(np.isin(detections.labels, self._labels))
             tracks = self._associator.update(detections[wanted], dt=dt)
-            return _renumber(tracks, wanted, len(detections))
+            return self._keep(_renumber(tracks, wanted, len(detections)))
 
 
 def _renumber(tracks: Tracks, wanted: NDArray[np.int64], total: int) -> Tracks:

@@ -78,7 +78,7 @@ class Tracker:
         config = cfg if isinstance(cfg, Config) else read_config(cfg, overrides)
         tracker = cls(config, detector=detector, offline=offline)
         if config.row.kind == "jde":
-            tracker.load_weights_jde(config.weights)
+            tracker.load_weights_jde(None if detector else config.weights)
         else:
             tracker.load_weights_sde(None if detector else config.det_weights, config.reid_weights)
         return tracker
@@ -126,12 +126,22 @@ class Tracker:
             weights: manifest name or path; None: detections and their embeddings come from a callable.
 
         Raises:
-            ConfigError: this architecture has two networks; or no joint network is known yet.
+            ConfigError: this architecture has two networks, or nothing makes detections.
+            WeightsError: they cannot be found, are damaged or unsafe, or belong to another network.
         """
+        config = self.config
         self._expect_kind("jde", "load_weights_sde(det_weights, reid_weights)")
-        if weights is None and self._own is not None:
-            return
-        raise ConfigError(f"weights: no joint network can load {str(weights)!r} yet")
+        if weights is not None and self._own is not None:
+            raise ConfigError(f"weights: {str(weights)!r} would not be used beside a detector of your own")
+        self._detector, self._embedder, self._record = self._own, None, {}
+        if weights is None and self._own is None:
+            raise ConfigError(f"weights: {config.architecture} needs the weights of a joint network")
+        if weights is not None:
+            from mot.engine.networks import Networks
+
+            networks = Networks(config.runtime, self.times, self._offline)
+            self._detector = networks.detector(config.detector, weights, "joint")
+            self._record = networks.record
 
     def _expect_kind(self, kind: str, instead: str) -> None:
         names = ", ".join(name for name, row in ARCHITECTURES.items() if row.kind == kind) or "none yet"
@@ -157,7 +167,7 @@ class Tracker:
         config = self.config
         every = config.detector.classes is None
         labels = None if every else np.array(self.tracked_labels, np.int64)
-        return Session(config.make_tracker(rate), self.observe, labels, self.times)
+        return Session(config.make_tracker(rate), self.observe, labels, self.times, config.report.keep)
 
     def observe(self, frames: Sequence[Frame]) -> Sequence[Detections]:
         """The detections of each frame, with embeddings where the architecture needs them."""
@@ -222,14 +232,14 @@ class Tracker:
             check(frame_count)
 
     def record(self) -> dict[str, Any]:
-        """What was resolved: config, weights' hashes, device, precision, backend, threads, versions."""
+        """What was resolved: config, networks, weights' hashes, device, precision, threads, versions."""
         plain: dict[str, Any] = {
             "version": __version__,
             "config": asdict(self.config),
             "cpus": os.cpu_count(),
         }
         none: dict[str, Any] = {
-            "backend": None,
+            "networks": {},
             "device": None,
             "precision": None,
             "threads": None,

@@ -2,37 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-Array = NDArray[Any]
 
+class Normalised(NamedTuple):
+    """A convolution and the BatchNorm that is applied to its output, and nowhere else.
 
-def fold(
-    conv: nn.Conv2d, weight: Array, bn: Mapping[str, Array] | None, eps: float, bias: Array | None = None
-) -> None:
-    """Fill `conv` (which has a bias) so that it does convolution and BatchNorm in one.
-
-        y = gamma * (w x - mean) / sqrt(var + eps) + beta
-
-    Args:
-        conv: the convolution to fill.
-        weight: (O, I, k, k).
-        bn: `weight` (gamma), `bias` (beta), `running_mean`, `running_var`, (O,) each; None: there is none.
-        eps: the epsilon that the network was trained with.
-        bias: (O,), where there is no BatchNorm.
+    Attributes:
+        conv, norm: full names; `norm` is empty where there is none.
+        layers: the two modules.
     """
-    shift = np.zeros(len(weight)) if bias is None else bias
-    if bn is not None:
-        scale = bn["weight"].astype(np.float64) / np.sqrt(bn["running_var"].astype(np.float64) + eps)
-        weight = weight * scale[:, None, None, None]
-        shift = bn["bias"] - bn["running_mean"] * scale
-    assert conv.bias is not None
-    with torch.no_grad():
-        conv.weight.copy_(torch.from_numpy(np.asarray(weight, np.float32)))
-        conv.bias.copy_(torch.from_numpy(np.asarray(shift, np.float32)))
+
+    conv: str
+    norm: str
+    layers: tuple[nn.Conv2d, nn.BatchNorm2d | None]
+
+
+def normalised(network: nn.Module) -> Iterator[Normalised]:
+    """The convolutions in the order of their registration.
+
+    The rule that every network here keeps: a BatchNorm that is registered right after a convolution, in the same
+    parent, belongs to it.
+    """
+    for path, parent in network.named_modules():
+        children = list(parent.named_children())
+        for (name, conv), (after, norm) in zip_longest(children, children[1:], fillvalue=("", None)):
+            if isinstance(conv, nn.Conv2d):
+                prefix = f"{path}." if path else ""
+                if isinstance(norm, nn.BatchNorm2d):
+                    yield Normalised(prefix + name, prefix + after, (conv, norm))
+                else:
+                    yield Normalised(prefix + name, "", (conv, None))
+
+
+def fold_batchnorm(network: nn.Module) -> None:
+    """Folds every BatchNorm of `normalised`, in place.
+
+    y = gamma * (w x + b - mean) / sqrt(var + eps) + beta
+    """
+    for _, name, (conv, norm) in list(normalised(network)):
+        if norm is not None:
+            _fold(conv, norm)
+            parent, _, child = name.rpartition(".")
+            setattr(network.get_submodule(parent), child, nn.Identity())
+
+
+@torch.no_grad()
+def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    """Computed in float64, so that only the last rounding is lost."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    before = 0 if conv.bias is None else conv.bias.double()
+    bias = norm.bias.double() + (before - norm.running_mean.double()) * scale
+    conv.weight = nn.Parameter(
+        (conv.weight.double() * scale[:, None, None, None]).float(), requires_grad=False
+    )
+    conv.bias = nn.Parameter(bias.float(), requires_grad=False)

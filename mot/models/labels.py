@@ -11,3 +11,9 @@ COCO = tuple(
     "cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,hair drier,"
     "toothbrush".split(",")
 )
+
+
+def label_names(classes: int) -> tuple[str, ...]:
+    """What the classes of a public network are called: COCO's 80, one is people, any other count is numbered."""
+    known = {1: ("person",), len(COCO): COCO}
+    return known.get(classes) or tuple(f"class_{i}" for i in range(classes))

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from mot.errors import ConfigError, nearest
-from mot.models.mobilenetv2 import MOBILENETV2, MOBILENETV2_STRIPES
+from mot.models.fairmot_dla34 import FAIRMOT_DLA34
+from mot.models.fairmot_yolov5s import FAIRMOT_YOLOV5S
+from mot.models.jde_darknet53 import JDE
+from mot.models.mobilenetv2 import MOBILENETV2
+from mot.models.osnet import OSNET
+from mot.models.pcb_pyramid_r101 import PCB_PYRAMID_R101
+from mot.models.pplcnet import PPLCNET
+from mot.models.resnet import RESNET
 from mot.models.spec import ModelSpec
-from mot.models.yolov3 import YOLOV3_TINY
+from mot.models.yolov3 import YOLOV3
+from mot.models.yolox import YOLOX
 
 MODELS: dict[str, ModelSpec] = {
-    "yolov3_tiny": YOLOV3_TINY,
-    "mobilenetv2": MOBILENETV2,
-    "mobilenetv2_stripes": MOBILENETV2_STRIPES,
+    **YOLOV3,
+    **YOLOX,
+    **JDE,
+    **FAIRMOT_DLA34,
+    **FAIRMOT_YOLOV5S,
+    **MOBILENETV2,
+    **OSNET,
+    **PPLCNET,
+    **PCB_PYRAMID_R101,
+    **RESNET,
 }
-
-
-def model(name: str, kind: Literal["detector", "reid"]) -> ModelSpec:
-    """The row of a model, which must be of the `kind` asked for.
-
-    Raises:
-        ConfigError: unknown, or a model for something else.
-    """
-    known = [key for key, spec in MODELS.items() if spec.kind == kind]
-    if name in MODELS and name not in known:
-        raise ConfigError(f"{kind}.model: {name!r} is a {MODELS[name].kind} network; {nearest(name, known)}")
-    if name not in known:
-        raise ConfigError(f"{kind}.model: unknown {name!r}; {nearest(name, known)}")
-    return MODELS[name]

@@ -1,84 +1,93 @@
-"""A detector network as an observer: frames in, `Detections` in pixels of the original picture out."""
+"""A detector as an observer: frames in, `Detections` in pixels of the original picture out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import normalize
 
-from mot.errors import InputError
-from mot.models.registry import model
+from mot.errors import ConfigError, InputError
 from mot.perception import nms
-from mot.perception.preprocess import letterbox, normalise
+from mot.perception.opening import Network
+from mot.perception.preprocess import Letterbox, letterbox, normalise
 from mot.perception.settings import DetectorConfig, label_indices
 from mot.structures import Detections, Frame
 from mot.timing import StageTimes
 
 
 class Detector:
-    """One forward pass for a batch of frames.
+    """A detector, or a joint network, whose detections bring their embeddings along.
 
     Args:
         config: the `detector` block.
-        weights: a file for `config.model`.
-        device: where the network runs.
+        network: what `open_detector` gave.
         times: where the time of preprocess, detect and nms is counted.
 
     Raises:
-        ConfigError: unknown model or class.
-        WeightsError: the file is not for this model.
+        ConfigError: unknown class, or a way of pictures that is for cut-out boxes only.
     """
 
-    def __init__(
-        self, config: DetectorConfig, weights: Path, device: torch.device, times: StageTimes | None = None
-    ) -> None:
-        spec = model(config.model, "detector")
-        self.label_names = spec.labels
-        self._config, self._how = config, spec.preprocess
-        self._device, self._times = device, times or StageTimes()
-        self._labels = torch.tensor(label_indices(config.classes, spec.labels), device=device)
-        network = spec.load(weights)
-        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def __init__(self, config: DetectorConfig, network: Network, times: StageTimes | None = None) -> None:
+        if network.how.interpolation == "antialias" or network.how.transposed:
+            raise ConfigError("detector.preprocess: antialias and transposed are for cut-out boxes only")
+        self.label_names = network.labels
+        self._config, self._network = config, network
+        self._times = times or StageTimes()
+        self._labels = torch.tensor(label_indices(config.classes, network.labels), device=network.device)
 
     @torch.inference_mode()
     def __call__(self, frames: Sequence[Frame]) -> list[Detections]:
         """The detections of each frame, best first; all frames must have one size."""
         with self._times.stage("preprocess"):
-            box, pixels = letterbox(pictures(frames), self._config.input_size, self._how)
-            x = normalise(pixels.to(self._device), self._how)
+            box, pixels = letterbox(pictures(frames), self._network.size, self._network.how)
+            x = normalise(pixels.to(self._network.device), self._network.how)
         with self._times.stage("detect"):
-            boxes, scores = self._forward(x)
+            boxes, scores, *joint = self._network.run(x)
         with self._times.stage("nms"):
             config = self._config
             found = nms.candidates(
                 boxes, scores[..., self._labels], self._labels, config.score_threshold, config.max_candidates
             )
             kept = nms.suppress(found, config.nms_threshold)
-            columns = (part.cpu().numpy() for part in kept)
-            return [
-                Detections(
-                    xyxy=box.to_source(xyxy[valid].astype(np.float64)),
-                    scores=scores[valid].astype(np.float64),
-                    labels=labels[valid],
-                )
-                for xyxy, scores, labels, valid in zip(*columns, strict=True)
-            ]
+            return list(_detections(kept, box, gather(joint[0], joint[1], kept) if joint else None))
 
-    def _forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The network's answer to a batch.
 
-        On a CPU the frames go through one by one: the last bits of a forward pass change with the number of
-        frames in it, so this is what makes a result independent of `runtime.batch`; and it is the fastest
-        way there (YOLOv3-tiny at 608x480 on two cores: 49 ms a frame alone, 56 by four, 64 by sixteen).
-        """
-        if x.device.type != "cpu":
-            boxes, scores = self._network(x)
-            return boxes, scores
-        parts = [self._network(one) for one in x[:, None]]
-        return torch.cat([boxes for boxes, _ in parts]), torch.cat([scores for _, scores in parts])
+def _detections(kept: nms.Candidates, box: Letterbox, vectors: Tensor | None) -> Iterator[Detections]:
+    """One `Detections` for each frame."""
+    columns = [part.cpu().numpy() for part in kept]
+    counts = columns[-1].sum(axis=1)
+    parts = [None] * len(counts) if vectors is None else np.split(vectors.cpu().numpy(), counts.cumsum()[:-1])
+    for xyxy, scores, labels, _, valid, part in zip(*columns, parts, strict=True):
+        yield Detections(
+            xyxy=box.to_source(xyxy[valid].astype(np.float64)),
+            scores=scores[valid].astype(np.float64),
+            labels=labels[valid],
+            embeddings=part,
+        )
+
+
+def gather(maps: Sequence[Tensor], cells: Tensor, kept: nms.Candidates) -> Tensor:
+    """(N, E) float32 unit vectors of the valid boxes, frame after frame, out of a joint network's maps.
+
+    Args:
+        maps: see `mot.models.spec.Joint`.
+        cells: likewise.
+        kept: (B, K) boxes.
+    """
+    frame, place = torch.nonzero(kept.valid, as_tuple=True)
+    cell = cells[frame, kept.rows[frame, place]]
+    vectors = torch.zeros((len(cell), maps[0].shape[1]), device=cell.device)
+    start = 0
+    for one in maps:
+        size = one.shape[2] * one.shape[3]
+        here = (cell >= start) & (cell < start + size)
+        vectors[here] = one.flatten(2)[frame[here], :, cell[here] - start].float()
+        start += size
+    return normalize(vectors)
 
 
 def pictures(frames: Sequence[Frame]) -> list[NDArray[np.uint8]]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import normalize
 
-from mot.models.registry import model
+from mot.errors import ConfigError
 from mot.perception.detector import pictures
+from mot.perception.opening import Network
 from mot.perception.preprocess import crops, normalise
 from mot.perception.settings import EmbedderConfig
 from mot.structures import Detections, Frame
@@ -23,23 +24,20 @@ class Embedder:
 
     Args:
         config: the `reid` block.
-        weights: a file for `config.model`.
-        device: where the network runs.
+        network: what `open_embedder` gave.
         times: where the time of embed is counted.
 
     Raises:
-        ConfigError: unknown model.
-        WeightsError: the file is not for this model.
+        ConfigError: a way of pictures that is not for cut-out boxes.
     """
 
-    def __init__(
-        self, config: EmbedderConfig, weights: Path, device: torch.device, times: StageTimes | None = None
-    ) -> None:
-        spec = model(config.model, "reid")
-        self._config, self._how, self._size = config, spec.preprocess, spec.embedding_size
-        self._device, self._times = device, times or StageTimes()
-        network = spec.load(weights)
-        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def __init__(self, config: EmbedderConfig, network: Network, times: StageTimes | None = None) -> None:
+        if network.how.interpolation == "area":
+            raise ConfigError(
+                "reid.preprocess: area is for whole pictures; cut-out boxes: linear or antialias"
+            )
+        self._chunk, self._network = config.chunk, network
+        self._times = times or StageTimes()
 
     def __call__(self, frames: Sequence[Frame], detections: Sequence[Detections]) -> list[Detections]:
         """The same detections, each with its embedding; those that have one already are left alone."""
@@ -47,16 +45,15 @@ class Embedder:
             return list(detections)
         with self._times.stage("embed"):
             counts = [len(found) for found in detections]
-            vectors = (
-                self._embed(frames, detections) if sum(counts) else np.empty((0, self._size), np.float32)
-            )
+            empty = np.empty((0, self._network.embedding_size), np.float32)
+            vectors = self._embed(frames, detections) if sum(counts) else empty
             parts = np.split(vectors, np.cumsum(counts)[:-1])
             return [replace(found, embeddings=part) for found, part in zip(detections, parts, strict=True)]
 
     @torch.inference_mode()
     def _embed(self, frames: Sequence[Frame], detections: Sequence[Detections]) -> NDArray[np.float32]:
-        """(N, E) vectors of all detections, frame after frame."""
-        device, chunk = self._device, self._config.chunk
+        """(N, E) unit vectors of all detections, frame after frame."""
+        device, chunk, how = self._network.device, self._chunk, self._network.how
         pixels = torch.from_numpy(np.stack(pictures(frames))).to(device)
         owner = np.repeat(np.arange(len(frames)), [len(found) for found in detections])
         xyxy = np.concatenate([found.xyxy for found in detections]).astype(np.float32)
@@ -66,7 +63,11 @@ class Embedder:
         vectors = []
         for start in range(0, len(rows), chunk):
             some = slice(start, start + chunk)
-            cut = crops(pixels, owners[some], boxes[some], self._config.crop_size)
-            vectors.append(self._network(normalise(cut, self._how)))
+            cut = crops(
+                pixels, owners[some], boxes[some], self._network.size, how.interpolation, how.transposed
+            )
+            if how.colour == "rgb":
+                cut = cut.flip(1)
+            vectors.append(normalize(self._network.run(normalise(cut, how)).float()))
         whole: NDArray[np.float32] = torch.cat(vectors)[: len(owner)].cpu().numpy()
         return whole

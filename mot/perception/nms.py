@@ -15,17 +15,19 @@ class Candidates(NamedTuple):
         xyxy: (B, K, 4).
         scores: (B, K), descending in each frame; 0 in the padding.
         labels: (B, K) int64.
+        rows: (B, K) int64, which of the network's rows each is.
         valid: (B, K) bool, False in the padding and where suppressed.
     """
 
     xyxy: Tensor
     scores: Tensor
     labels: Tensor
+    rows: Tensor
     valid: Tensor
 
 
 def candidates(boxes: Tensor, scores: Tensor, labels: Tensor, threshold: float, limit: int) -> Candidates:
-    """The boxes with a score above `threshold`, the best `limit` of each frame, best first.
+    """The boxes with a score above `threshold`, each with its best label; of each frame the best `limit`, in order.
 
     Args:
         boxes: (B, A, 4) xyxy.
@@ -34,8 +36,9 @@ def candidates(boxes: Tensor, scores: Tensor, labels: Tensor, threshold: float, 
         threshold: scores at or below are left out.
         limit: boxes of a frame at most.
     """
-    frame, anchor, column = torch.nonzero(scores > threshold, as_tuple=True)
-    score = scores[frame, anchor, column]
+    best, column = scores.max(dim=2)
+    frame, anchor = torch.nonzero(best > threshold, as_tuple=True)
+    score, column = best[frame, anchor], column[frame, anchor]
     # two stable sorts: by frame, then by score, then by place; ties never depend on the rest of the batch
     order = torch.argsort(score, descending=True, stable=True)
     order = order[torch.argsort(frame[order], stable=True)]
@@ -50,11 +53,13 @@ def candidates(boxes: Tensor, scores: Tensor, labels: Tensor, threshold: float, 
         boxes.new_zeros((*shape, 4)),
         scores.new_zeros(shape),
         labels.new_zeros(shape),
+        labels.new_zeros(shape),
         torch.zeros(shape, dtype=torch.bool, device=boxes.device),
     )
     out.xyxy[frame, place] = boxes[frame, anchor]
     out.scores[frame, place] = score
     out.labels[frame, place] = labels[column]
+    out.rows[frame, place] = anchor
     out.valid[frame, place] = True
     return out
 

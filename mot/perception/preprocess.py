@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mot.models.spec import Preprocess
+from mot.models.inputs import Preprocess
 from mot.opencv import cv2
 
 Image = NDArray[np.uint8]
+_CV2 = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA, "cubic": cv2.INTER_CUBIC}
+_PIXELS = 2**20  # of cut-outs that are resized at a time: what bounds the memory
 
 
 @dataclass(frozen=True)
 class Letterbox:
-    """A picture scaled with its aspect kept, and laid on a canvas.
+    """A picture resized and laid on a canvas.
 
     Attributes:
         canvas: height and width of the network's input.
         resized: height and width of the picture on it.
         offset: x and y of the picture's top left corner on it.
         source: height and width of the picture itself.
+        how: the model's way.
+        back: factor of x and y, then shift of x and y, from the canvas to the picture.
     """
 
     canvas: tuple[int, int]
     resized: tuple[int, int]
     offset: tuple[int, int]
     source: tuple[int, int]
+    how: Preprocess
+    back: tuple[float, float, float, float] = (1.0, 1.0, 0.0, 0.0)
 
     @classmethod
     def fit(cls, source: tuple[int, int], input_size: Sequence[int], how: Preprocess) -> Letterbox:
@@ -40,17 +46,32 @@ class Letterbox:
             source: height and width of the picture.
             input_size: one number, the length of the longer side, the canvas then being as small as the
                 stride allows; or height and width of the canvas.
-            how: anchor and stride of the model.
+            how: the model's way.
         """
-        height, width = source
         bounds = (input_size[0],) * 2 if len(input_size) == 1 else (input_size[0], input_size[1])
-        scale = min(bounds[0] / height, bounds[1] / width)
-        resized = max(1, round(height * scale)), max(1, round(width * scale))
+        scale = min(bounds[0] / source[0], bounds[1] / source[1])
+        whole = round if how.rounding == "nearest" else int
+        resized = max(1, whole(source[0] * scale)), max(1, whole(source[1] * scale))
         smallest = resized if len(input_size) == 1 else bounds
-        canvas = tuple(-(-side // how.stride) * how.stride for side in smallest)
-        gap = (canvas[1] - resized[1], canvas[0] - resized[0])
-        offset = (gap[0] // 2, gap[1] // 2) if how.centred else (0, 0)
-        return cls((canvas[0], canvas[1]), resized, offset, (height, width))
+        canvas = -(-smallest[0] // how.stride) * how.stride, -(-smallest[1] // how.stride) * how.stride
+        if how.fit == "stretch":
+            resized = canvas
+        gaps = (canvas[1] - resized[1], canvas[0] - resized[0])
+        offset = (gaps[0] // 2, gaps[1] // 2) if how.fit == "centre" else (0, 0)
+        box = cls(canvas, resized, offset, source, how)
+        return replace(box, back=box._ideal(scale) if how.inverse == "ideal" else box._placed())
+
+    def _placed(self) -> tuple[float, float, float, float]:
+        """Undoes what was done: picture = (canvas - offset) * source / resized."""
+        x, y = self.source[1] / self.resized[1], self.source[0] / self.resized[0]
+        return x, y, -self.offset[0] * x, -self.offset[1] * y
+
+    def _ideal(self, scale: float) -> tuple[float, float, float, float]:
+        """Undoes what was meant: about the two centres picture = canvas / scale; from the corner likewise."""
+        if self.how.fit != "centre":
+            return 1 / scale, 1 / scale, 0.0, 0.0
+        x, y = self.source[1] - self.canvas[1] / scale, self.source[0] - self.canvas[0] / scale
+        return 1 / scale, 1 / scale, x / 2, y / 2
 
     def place(self, image: Image, canvas: Image) -> None:
         """Draw `image` (source size) on `canvas` (H, W, 3)."""
@@ -60,14 +81,12 @@ class Letterbox:
         if self.resized == self.source:
             target[...] = image
         else:
-            target[...] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+            target[...] = cv2.resize(image, (width, height), interpolation=_CV2[self.how.interpolation])
 
     def to_source(self, xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N, 4) boxes on the canvas, as boxes in the picture."""
-        offset = np.array(self.offset * 2)
-        scale = np.array([self.source[1] / self.resized[1], self.source[0] / self.resized[0]] * 2)
-        boxes: NDArray[np.float64] = (xyxy - offset) * scale
-        return boxes
+        boxes: NDArray[np.float64] = xyxy * (self.back[:2] * 2) + self.back[2:] * 2
+        return np.maximum(boxes, 0.0) if self.how.clip else boxes
 
 
 def letterbox(
@@ -86,7 +105,9 @@ def letterbox(
 
 def normalise(pixels: Tensor, how: Preprocess) -> Tensor:
     """(B, 3, H, W) 0..255 as the float32 numbers the model was trained on."""
-    x = pixels.to(torch.float32).div_(255.0)
+    x = pixels.to(torch.float32)  # a copy, unless it is float32 already: crops, which nobody keeps
+    if how.scale != 1.0:
+        x = x.div_(how.scale)
     if how.mean != (0.0, 0.0, 0.0):
         x -= torch.tensor(how.mean, device=x.device)[:, None, None]
     if how.std != (1.0, 1.0, 1.0):
@@ -94,7 +115,14 @@ def normalise(pixels: Tensor, how: Preprocess) -> Tensor:
     return x
 
 
-def crops(pixels: Tensor, owner: Tensor, xyxy: Tensor, size: Sequence[int]) -> Tensor:
+def crops(
+    pixels: Tensor,
+    owner: Tensor,
+    xyxy: Tensor,
+    size: Sequence[int],
+    interpolation: str = "linear",
+    transposed: bool = False,
+) -> Tensor:
     """Boxes cut out of pictures and resized, all at once, on whatever device the pictures are.
 
     Bilinear with half-pixel centres. A box is cut at the picture's edge; of one without area in the picture,
@@ -105,12 +133,30 @@ def crops(pixels: Tensor, owner: Tensor, xyxy: Tensor, size: Sequence[int]) -> T
         owner: (N,) int64, the picture of each box.
         xyxy: (N, 4) float32, pixels.
         size: height and width of a crop.
+        interpolation: `linear` or `antialias`, as in `Preprocess` (`area` is for whole pictures).
+        transposed: the picture's x runs down the crop.
 
     Returns:
-        (N, 3, height, width) float32 in 0..255, channels-last memory.
+        (N, 3, height, width) float32 in 0..255, whole numbers if antialiased; channels-last memory.
     """
-    y0, y1, wy = _taps(xyxy[:, 1], xyxy[:, 3], size[0], pixels.shape[1])
-    x0, x1, wx = _taps(xyxy[:, 0], xyxy[:, 2], size[1], pixels.shape[2])
+    if transposed:
+        pixels, xyxy = pixels.transpose(1, 2), xyxy[:, [1, 0, 3, 2]]
+    rows = _cut(xyxy[:, 1], xyxy[:, 3], pixels.shape[1])
+    columns = _cut(xyxy[:, 0], xyxy[:, 2], pixels.shape[2])
+    return _RESIZE[interpolation](pixels, owner, rows, columns, size).permute(0, 3, 1, 2)
+
+
+def _cut(low: Tensor, high: Tensor, limit: int) -> Tensor:
+    """(4, N): the cuts from `low` to `high` (N,), inside the picture, and their first and last pixel."""
+    low, high = low.clamp(0, limit), high.clamp(0, limit)
+    first = low.floor().clamp(max=limit - 1)
+    return torch.stack([low, high, first, torch.maximum(high.ceil() - 1, first)])
+
+
+def _linear(pixels: Tensor, owner: Tensor, rows: Tensor, columns: Tensor, size: Sequence[int]) -> Tensor:
+    """(N, height, width, 3): every pixel from the four around its centre."""
+    y0, y1, wy = _taps(rows, size[0])
+    x0, x1, wx = _taps(columns, size[1])
     row = owner[:, None, None]
 
     def at(y: Tensor, x: Tensor) -> Tensor:
@@ -119,19 +165,68 @@ def crops(pixels: Tensor, owner: Tensor, xyxy: Tensor, size: Sequence[int]) -> T
     wx, wy = wx[:, None, :, None], wy[:, :, None, None]
     top = torch.lerp(at(y0, x0), at(y0, x1), wx)
     bottom = torch.lerp(at(y1, x0), at(y1, x1), wx)
-    return torch.lerp(top, bottom, wy).permute(0, 3, 1, 2)
+    return torch.lerp(top, bottom, wy)
 
 
-def _taps(low: Tensor, high: Tensor, count: int, limit: int) -> tuple[Tensor, Tensor, Tensor]:
-    """For `count` samples from `low` to `high` (N,): the two pixels beside each, and the weight of the second."""
-    low, high = low.clamp(0, limit), high.clamp(0, limit)
-    step = (high - low)[:, None] / count
-    centre = torch.arange(count, device=low.device, dtype=low.dtype) + 0.5
-    position = low[:, None] + centre * step - 0.5
+def _taps(cut: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """For `count` samples of a cut: the two pixels beside each, and the weight of the second."""
+    low, high, first, last = cut[..., None]
+    centre = torch.arange(count, device=cut.device, dtype=cut.dtype) + 0.5
+    position = low + centre * ((high - low) / count) - 0.5
     # the crop ends at its own edge: beyond it the pixel at the edge is repeated, as a resize of the cut-out does
-    first = low.floor()[:, None]
-    last = torch.maximum(high.ceil()[:, None] - 1, first)
-    position = torch.minimum(torch.maximum(position, first), last).clamp(0, limit - 1)
+    position = torch.minimum(torch.maximum(position, first), last)
     before = position.floor()
-    after = torch.minimum(before + 1, last).clamp(0, limit - 1)
-    return before.long(), after.long(), position - before
+    return before.long(), torch.minimum(before + 1, last).long(), position - before
+
+
+def _antialiased(pixels: Tensor, owner: Tensor, rows: Tensor, columns: Tensor, size: Sequence[int]) -> Tensor:
+    """(N, height, width, 3), as Pillow's bilinear resize: across, then down, each rounded to whole grey values."""
+    height, width = size
+    crop = torch.empty((len(owner), height, width, 3), device=pixels.device)
+    for some in _alike(rows, columns):
+        across, x = _triangles(columns[:, some], width)
+        down, y = _triangles(rows[:, some], height)
+        cut = pixels[owner[some, None, None], y[:, None, :], x[:, :, None]].to(torch.float32)
+        narrow = _rounded(across @ cut.flatten(2)).view(len(some), width, -1, 3)
+        crop[some] = _rounded(down @ narrow.transpose(1, 2).flatten(2)).view(len(some), height, width, 3)
+    return crop
+
+
+def _triangles(cut: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """For `count` samples of each of n cuts, the weight of every pixel (n, count, p), and the pixels (n, p).
+
+    w_ij ~ max(0, 1 - |j + 1/2 - c_i| / max(1, step)),  c_i = (i + 1/2) step,  counted from the cut's first pixel
+
+    A weight is a multiple of 2^-16, and a grey value a whole number, so that sums of their products are exact in
+    float32: no crop depends on the order of the sum, nor on the longer cuts beside it.
+    """
+    low, high, first, last = cut[..., None, None]
+    step = (high - low) / count
+    centre = low - first + (torch.arange(count, device=cut.device)[:, None] + 0.5) * step
+    pixel = torch.arange(int((last - first).max()) + 1, device=cut.device)
+    weight = (1 - (pixel + 0.5 - centre).abs() / step.clamp(min=1)).clamp(min=0) * (pixel <= last - first)
+    # of multiples of 2^-24, as these are, a sum in float64 is exact as well
+    share = weight / weight.sum(2, keepdim=True, dtype=torch.float64)
+    return (share * 2**16).round().to(torch.float32) / 2**16, torch.minimum(first + pixel, last)[:, 0].long()
+
+
+def _alike(rows: Tensor, columns: Tensor) -> Iterator[list[int]]:
+    """The boxes by size, in groups that take at most `_PIXELS`, each filled up to the largest of its group."""
+    sizes = torch.stack([rows[3] - rows[2], columns[3] - columns[2]], dim=1).add(1).tolist()
+    group: list[int] = []
+    tallest = widest = 0
+    for i in sorted(range(len(sizes)), key=lambda i: sizes[i][0] * sizes[i][1]):
+        tallest, widest = max(tallest, sizes[i][0]), max(widest, sizes[i][1])
+        if group and (len(group) + 1) * tallest * widest > _PIXELS:
+            yield group
+            group, (tallest, widest) = [], sizes[i]
+        group.append(i)
+    if group:
+        yield group
+
+
+def _rounded(grey: Tensor) -> Tensor:
+    return grey.add_(0.5).floor_()
+
+
+_RESIZE = {"linear": _linear, "antialias": _antialiased}

@@ -9,25 +9,33 @@ from typing import Annotated, Literal
 
 from mot.config import AtLeast, Between, Length
 from mot.errors import ConfigError, nearest
+from mot.models.inputs import PREPROCESS, Preprocess
 
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """The `detector` block.
+    """The `detector` block; a joint network is described here too.
 
     Attributes:
-        model: the network that `det_weights` are for.
+        model: the network that the weights are for, `onnx` or `openvino`; `auto`: as the file says.
         input_size: length in pixels of the longer side of the picture that the network sees, or its height
-            and width.
+            and width; None: as the network was trained.
+        head: what an exported network's outputs mean.
+        decoded: whether an exported network gives boxes in pixels already.
+        preprocess: how pictures go in: a preset's name, or its fields; None: as the network was trained.
         score_threshold: detections at or below are dropped.
         nms_threshold: of two boxes of one class that overlap more (IoU), the one of lower score is dropped.
         max_candidates: boxes of a frame, best first, that reach the suppression.
         classes: names of the classes to track; None tracks all.
-        labels: label names of a detection file's classes 0, 1, …; a model brings its own.
+        labels: label names of the classes 0, 1, … of a detection file or of a network of the user's own; public
+            networks bring theirs; `coco` alone stands for COCO's 80.
     """
 
-    model: str = "yolov3_tiny"
-    input_size: Annotated[tuple[Annotated[int, Between(32, 8192)], ...], Length(1, 2)] = (608,)
+    model: str = "auto"
+    input_size: Annotated[tuple[Annotated[int, Between(32, 8192)], ...], Length(1, 2)] | None = None
+    head: Literal["yolox", "yolov8", "detr", "ssd"] | None = None
+    decoded: bool = False
+    preprocess: str | Preprocess | None = None
     score_threshold: Annotated[float, Between(0, 1)] = 0.4
     nms_threshold: Annotated[float, Between(0, 1)] = 0.45
     max_candidates: Annotated[int, AtLeast(1)] = 1000
@@ -40,14 +48,16 @@ class EmbedderConfig:
     """The `reid` block.
 
     Attributes:
-        model: the network that `reid_weights` are for.
-        crop_size: height and width to which every box is cut and resized.
+        model: the network that `reid_weights` are for, `onnx` or `openvino`; `auto`: as the file says.
+        crop_size: height and width to which every box is cut and resized; None: as the network was trained.
+        preprocess: how cut-out boxes go in: a preset's name, or its fields; None: as the network was trained.
         chunk: crops in one forward pass; always this many (the last chunk is padded), because a network's
             last bits depend on how many there are.
     """
 
-    model: str = "mobilenetv2_stripes"
-    crop_size: Annotated[tuple[Annotated[int, Between(32, 8192)], ...], Length(2, 2)] = (192, 96)
+    model: str = "auto"
+    crop_size: Annotated[tuple[Annotated[int, Between(32, 8192)], ...], Length(2, 2)] | None = None
+    preprocess: str | Preprocess | None = None
     chunk: Annotated[int, Between(1, 1024)] = 8
 
 
@@ -57,13 +67,14 @@ class RuntimeConfig:
 
     Attributes:
         device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:n`.
-        precision: number format of the networks.
+        precision: number format of the networks: `fp32`, `bf16` or `fp16`; `auto`: the fastest of the device that
+            was measured to track as well as fp32.
         batch: frames in one forward pass; a live source always goes frame by frame.
         threads: CPU threads of the networks; None leaves it to torch.
     """
 
     device: str = "auto"
-    precision: Literal["fp32"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     batch: Annotated[int, Between(1, 1024)] = 4
     threads: Annotated[int, Between(1, 1024)] | None = None
 
@@ -83,3 +94,16 @@ def label_indices(classes: Sequence[str] | None, names: Sequence[str]) -> list[i
         if name not in names:
             raise ConfigError(f"detector.classes: unknown {name!r}; {nearest(name, names)}")
     return [i for i, name in enumerate(names) if classes is None or name in classes]
+
+
+def preset(how: str | Preprocess, key: str) -> Preprocess:
+    """The way of pictures into a network by its name, or as it is spelled out.
+
+    Raises:
+        ConfigError: no preset has this name; `key` says where it was asked for.
+    """
+    if isinstance(how, Preprocess):
+        return how
+    if how not in PREPROCESS:
+        raise ConfigError(f"{key}: unknown {how!r}; {nearest(how, PREPROCESS)}")
+    return PREPROCESS[how]

@@ -2,12 +2,14 @@
 
 | format | recognised by | read as |
 |---|---|---|
-| torch, zip (since 1.6) | first bytes `PK` | `TorchFile`; the members' CRCs are verified |
-| torch, legacy | first byte of a pickle | `TorchFile` |
+| torch, zip (since 1.6) | first bytes `PK` | `TensorFile`; the members' CRCs are verified |
+| torch, legacy | a pickle of torch's magic number | `TensorFile` |
+| paddle (`.pdparams`) | first byte of any other pickle | `TensorFile` |
 | darknet | a name `*.weights` and a sane header | `DarknetFile` |
 
-torch files are read by `torch.load(weights_only=True)` and nothing else. There is no fallback: a pickle that
-names any function beyond those that rebuild tensors is refused.
+torch files are read by `torch.load(weights_only=True)` and nothing else, to which numpy's scalars, dtypes and
+arrays are admitted as stand-ins that keep the bytes and call nothing of numpy's; paddle files by an interpreter
+of our own, see `pickles`. There is no fallback: a pickle that names any other function is refused.
 
 `fit` (named tensors) and `split` (a row of numbers) then give a network exactly what it wants: nothing
 missing, nothing left over.
@@ -16,7 +18,6 @@ missing, nothing left over.
 from __future__ import annotations
 
 import math
-import pickletools
 import re
 import warnings
 import zipfile
@@ -24,15 +25,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, Any
+from threading import Lock
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mot.errors import WeightsError, install_hint
+from mot.weights import paddle
+from mot.weights.pickles import ARRAYS, NUMBERS, DType, imported, refusal, scalar, under_both_names
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
-_EXPECTED = "expected a torch state dict (.pt, .pth) or darknet weights (.weights)"
+# How a pickle of any protocol writes torch's magic number, a few bytes after its start.
+_LEGACY_TORCH = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
+_START = 32
+_EXPECTED = "expected a torch state dict (.pt, .pth), paddle's .pdparams or darknet weights (.weights)"
 # A legacy torch file starts with so many: magic number, protocol, system, the object, storage keys.
 _LEGACY_PICKLES = 5
 # BatchNorm's count of training steps: inference never reads it, and files made before torch 0.4.1 or by a
@@ -42,18 +49,28 @@ _SHOWN = 5
 # What torch itself writes into a state dict, and so never the reason for a refusal.
 _HARMLESS = re.compile(
     r"collections\.OrderedDict|torch\.(\w*Storage|device|Size|[a-z]+\d+)|torch\._utils\._rebuild_\w+"
-    r"|torch\.nn\.parameter\.Parameter"
+    r"|torch\.nn\.parameter\.Parameter|_codecs\.encode"
 )
+# Public checkpoints hold a score or two beside the tensors (`best_ap`). All of it is stand-ins except
+# `_codecs.encode`: torch admits Python's own, and asks the table of its user only after its own.
+_NUMPY = {
+    **ARRAYS,
+    **under_both_names("multiarray.scalar", scalar),
+    **{f"numpy.dtypes.{type(np.dtype(code)).__name__}": DType for code in NUMBERS},
+}
+_ADMITTING = Lock()  # torch keeps what is admitted in one set for all threads
 
 
 @dataclass(frozen=True, kw_only=True)
-class TorchFile:
-    """A torch state dict.
+class TensorFile:
+    """A file of named tensors.
 
     Attributes:
-        tensors: by name, without a leading `module.`; half and bfloat16 as float32, all others as stored.
+        format: the container.
+        tensors: by name, torch's without a leading `module.`; half and bfloat16 as float32, all others as stored.
     """
 
+    format: Literal["torch", "paddle"]
     tensors: dict[str, NDArray[Any]]
 
 
@@ -74,7 +91,7 @@ class DarknetFile:
     floats: NDArray[np.float32]
 
 
-Container = TorchFile | DarknetFile
+Container = TensorFile | DarknetFile
 Shape = tuple[int, ...]
 
 
@@ -87,36 +104,22 @@ def read(path: str | Path) -> Container:
     path = Path(path)
     try:
         with path.open("rb") as stream:
-            start = stream.read(len(_ZIP))
+            start = stream.read(_START)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
     if not start:
         raise WeightsError(f"{path} is empty: {_EXPECTED}")
-    if start == _ZIP:
+    if start.startswith(_ZIP):
         _check_zip(path)
         return _read_torch(path)
-    if start.startswith(_PICKLE):
+    if start.startswith(_PICKLE) and _LEGACY_TORCH in start:
         return _read_torch(path)
+    if start.startswith(_PICKLE):
+        return TensorFile(format="paddle", tensors=paddle.read(path))
     if path.suffix == ".weights":
         return _read_darknet(path)
     _refuse_foreign_names(path)  # pickles of the oldest protocols have no first byte of their own
     raise WeightsError(f"{path} is no weights file: {_EXPECTED}")
-
-
-def read_torch(path: str | Path) -> TorchFile:
-    """As `read`, where only a torch file will do."""
-    content = read(path)
-    if not isinstance(content, TorchFile):
-        raise WeightsError(f"{path} holds darknet weights, expected a torch state dict")
-    return content
-
-
-def read_darknet(path: str | Path) -> DarknetFile:
-    """As `read`, where only darknet weights will do."""
-    content = read(path)
-    if not isinstance(content, DarknetFile):
-        raise WeightsError(f"{path} holds a torch state dict, expected darknet weights")
-    return content
 
 
 def fit(
@@ -203,16 +206,17 @@ def _check_zip(path: Path) -> None:
         raise WeightsError(f"{path} is a zip file, but not one of torch's: {_EXPECTED}")
 
 
-def _read_torch(path: Path) -> TorchFile:
+def _read_torch(path: Path) -> TensorFile:
     try:
         import torch
     except ImportError as error:
         raise WeightsError(f"reading {path} needs torch: {install_hint()}") from error
     try:
-        with warnings.catch_warnings():
+        admitted: list[Any] = [(stand_in, name) for name, stand_in in _NUMPY.items()]
+        with warnings.catch_warnings(), _ADMITTING, torch.serialization.safe_globals(admitted):
             warnings.simplefilter("ignore")  # on pickle protocols that torch does not write
             content = torch.load(path, map_location="cpu", weights_only=True)
-        return TorchFile(tensors=_arrays(_state_dict(content, path), path))
+        return TensorFile(format="torch", tensors=_arrays(_state_dict(content, path), path))
     except WeightsError:
         raise
     except Exception as error:  # a damaged pickle can raise anything at all
@@ -282,52 +286,23 @@ def _read_darknet(path: Path) -> DarknetFile:
 
 def _refuse_foreign_names(path: Path) -> None:
     """Raises if the file is a pickle that names functions or classes that torch's own files do not."""
-    names = [name for name in _pickled_names(path) if not _HARMLESS.fullmatch(name)]
+    names = [name for name in _imported(path) if name not in _NUMPY and not _HARMLESS.fullmatch(name)]
     if names:
-        raise WeightsError(
-            f"{path} is refused: its pickle calls {', '.join(map(repr, names[:3]))}, which could run code; "
-            "only tensors in plain containers are read"
-        )
+        raise refusal(str(path), names)
 
 
-def _pickled_names(path: Path) -> list[str]:
+def _imported(path: Path) -> list[str]:
     """The `module.name` of everything that a pickle would import; it is read as data, nothing is executed."""
-    names: list[str] = []
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 member = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
                 with archive.open(member) as stream:
-                    return _names_in(stream)
-        with path.open("rb") as stream:
-            for _ in range(_LEGACY_PICKLES):
-                names += _names_in(stream)
-    except Exception:  # what is no pickle, or ends early, raises anything; what came before it counts
-        return names
-    return names
-
-
-def _names_in(stream: IO[bytes]) -> list[str]:
-    """The names in one whole pickle, by keeping track of the strings that it pushes."""
-    names: list[str] = []
-    strings: list[str] = []  # every string pushed, in order: STACK_GLOBAL takes the last two
-    memo: dict[int, str] = {}
-    argument: Any
-    for opcode, argument, _ in pickletools.genops(stream):
-        match opcode.name:
-            case "GLOBAL" | "INST":
-                names.append(str(argument).replace(" ", "."))
-            case "STACK_GLOBAL":
-                names.append(".".join(strings[-2:]))
-            case "MEMOIZE":
-                memo[len(memo)] = strings[-1] if strings else ""
-            case "BINPUT" | "LONG_BINPUT" | "PUT":
-                memo[int(argument)] = strings[-1] if strings else ""
-            case "BINGET" | "LONG_BINGET" | "GET":
-                strings.append(memo.get(int(argument), ""))
-            case _ if isinstance(argument, str):
-                strings.append(argument)
-    return names
+                    return imported(stream)
+    except Exception:  # a damaged zip raises from many places
+        return []
+    with path.open("rb") as stream:
+        return imported(stream, _LEGACY_PICKLES)
 
 
 def _one_line(error: Exception) -> str:

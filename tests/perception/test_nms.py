@@ -11,8 +11,9 @@ from mot.perception import nms
 def textbook(
     boxes: torch.Tensor, scores: torch.Tensor, threshold: float, overlap: float
 ) -> list[tuple[int, int]]:
-    """(anchor, class) kept, best first: take the best, drop what overlaps it, again."""
-    rows = [(-scores[a, c].item(), a, c) for a in range(len(boxes)) for c in range(scores.shape[1])]
+    """(anchor, class) kept, best first: each box has its best class; take the best, drop what overlaps it, again."""
+    best = [row.index(max(row)) for row in scores.tolist()]
+    rows = [(-scores[a, c].item(), a, c) for a, c in enumerate(best)]
     rest = sorted(row for row in rows if -row[0] > threshold)
     kept: list[tuple[int, int]] = []
     while rest:

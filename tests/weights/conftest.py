@@ -1,11 +1,13 @@
 """A local server, an empty cache, and a manifest of one entry: what the tests of fetching share."""
 
+import dataclasses
 import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from mot.weights import manifest
 from mot.weights.manifest import Entry, Source
 
 CONTENT = b"weights " * 4000
+PAGE = b"\n <!DOCTYPE html><title>Google Drive - Quota exceeded</title>"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -32,9 +35,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send()
 
     def _send(self) -> None:
-        body = {"/other": CONTENT[::-1], "/short": CONTENT[:100], "/long": CONTENT * 2}.get(
-            self.path, CONTENT
-        )
+        other = {"/other": CONTENT[::-1], "/short": CONTENT[:100], "/long": CONTENT * 2, "/empty": b""}
+        body = {**other, "/page": PAGE}.get(self.path, CONTENT)
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -75,9 +77,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def know(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Entry]:
-    """Makes `net` the only known name, with these sources."""
+    """Makes `net` the only known name, with these sources and facts."""
 
-    def know(*sources: Source) -> Entry:
+    def know(*sources: Source, **facts: Any) -> Entry:
         entry = Entry(
             name="net",
             file="net.pt",
@@ -88,6 +90,7 @@ def know(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Entry]:
             sha256=hashlib.sha256(CONTENT).hexdigest(),
             sources=sources,
         )
+        entry = dataclasses.replace(entry, **facts)
         monkeypatch.setattr(manifest, "load", lambda path=None: {entry.name: entry})
         return entry
 

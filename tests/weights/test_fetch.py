@@ -1,3 +1,4 @@
+import hashlib
 import os
 import signal
 import subprocess
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 
 from mot.errors import WeightsError
-from mot.weights import fetch
-from mot.weights.manifest import Debian, Entry, Source, Url
+from mot.weights import fetch, manifest
+from mot.weights.manifest import Debian, Drive, Entry, Source, Url
 
 CONTENT = b"weights " * 4000  # as in conftest.py
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+UNKNOWN: dict[str, Any] = {"sha256": None, "size": None}
 Know = Callable[..., Entry]
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,6 +45,8 @@ def test_a_url_is_fetched_once(cache: Path, server: Any, know: Know) -> None:
         ("/short", "gave another file: .* found 100 bytes"),
         ("/long", "gave another file: it is longer than expected"),
         ("/cut", "the connection broke|found 16000 bytes"),
+        ("/empty", "gave an empty file"),
+        ("/page", "gave a web page instead of the file"),
     ],
 )
 def test_a_failing_source_gives_way_to_the_next(
@@ -100,11 +105,11 @@ def test_a_damaged_file_of_the_users_is_an_error(
     cache: Path, server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, know: Know
 ) -> None:
     address, asked = server
-    entry = know(Url(url=f"{address}/good"))
+    know(Url(url=f"{address}/good"))
     monkeypatch.setenv("MOT_WEIGHTS", str(tmp_path))
     (tmp_path / "net.pt").write_bytes(b"W" + CONTENT[1:])
     found = fetch.sha256(tmp_path / "net.pt")
-    said = f"net.pt is damaged .*{entry.sha256}.*found 32000 bytes, sha256 {found}.*: replace it or unset MOT"
+    said = f"net.pt is damaged .*{DIGEST}.*found 32000 bytes, sha256 {found}.*: replace it or unset MOT"
     with pytest.raises(WeightsError, match=said):
         fetch.locate("net")
     assert asked == []
@@ -150,10 +155,136 @@ def test_a_path_is_taken_as_it_is_unless_it_pretends(
     assert fetch.locate("~/own.pt") == tmp_path / "own.pt"
 
 
+def test_an_impostor_is_only_told_of_where_no_size_is_known(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, know: Know
+) -> None:
+    own = tmp_path / "net.pt"
+    own.write_bytes(b"my own weights")
+    know(sha256=None, size=own.stat().st_size)
+    assert fetch.locate(own) == own
+    assert caplog.text == ""
+    know(size=None)
+    assert fetch.locate(own) == own
+    assert "has the name of the known weights 'net', but other" in caplog.text
+
+
+def test_the_first_digits_of_a_hash_are_enough(cache: Path, server: Any, know: Know) -> None:
+    address, _ = server
+    know(Url(url=f"{address}/good"), sha256=DIGEST[:8], size=None)
+    fetch.locate("net")
+    _only(cache)
+    (cache / "net.pt").unlink()
+    know(Url(url=f"{address}/other"), sha256=DIGEST[:8], size=None)
+    with pytest.raises(WeightsError, match=f"gave another file: expected sha256 {DIGEST[:8]}; found 32000"):
+        fetch.locate("net")
+    assert list(cache.iterdir()) == []
+
+
+def test_what_nothing_vouches_for_is_fetched_on_demand_only(cache: Path, server: Any, know: Know) -> None:
+    address, asked = server
+    know(Url(url=f"{address}/good"), **UNKNOWN)
+    for offline in (False, True):
+        with pytest.raises(WeightsError, match="un `mot-weights fetch --accept-unverified net`"):
+            fetch.locate("net", offline=offline)
+    assert asked == []
+    assert not cache.exists()
+
+
+def test_what_came_unverified_is_remembered_and_verified_from_then_on(
+    cache: Path, server: Any, caplog: pytest.LogCaptureFixture, know: Know
+) -> None:
+    address, asked = server
+    know(Url(url=f"{address}/good"), **UNKNOWN)
+    assert fetch.locate("net", accept_unverified=True) == cache / "net.pt"
+    assert DIGEST in caplog.text
+    assert {path.name for path in cache.iterdir()} == {"net.pt", "net.pt.sha256"}
+    assert (cache / "net.pt.sha256").read_text() == f"{DIGEST}  net.pt\n"
+    assert fetch.locate("net") == fetch.locate("net", offline=True) == cache / "net.pt"
+    (cache / "net.pt").write_bytes(CONTENT[::-1])
+    with pytest.raises(WeightsError, match=f"is damaged .*{DIGEST}.*run `mot-weights fetch --accept-unv"):
+        fetch.locate("net")
+    fetch.locate("net", accept_unverified=True)
+    assert (cache / "net.pt").read_bytes() == CONTENT
+    assert asked == ["/good"] * 2
+
+
+@pytest.mark.parametrize("note", ["", "\n", "0" * 64, "\xff", DIGEST[:9], "no digest at all"])
+def test_a_note_that_does_not_fit_vouches_for_nothing(note: str, cache: Path, know: Know) -> None:
+    know(**UNKNOWN)
+    cache.mkdir(parents=True)
+    (cache / "net.pt").write_bytes(CONTENT)
+    (cache / "net.pt.sha256").write_text(note, encoding="latin-1")
+    with pytest.raises(WeightsError, match="is damaged"):
+        fetch.locate("net")
+
+
+def test_an_unverified_file_of_the_users_is_used_with_a_warning(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, know: Know
+) -> None:
+    know(**UNKNOWN)
+    monkeypatch.setenv("MOT_WEIGHTS", str(tmp_path))
+    (tmp_path / "net.pt").write_bytes(b"anything")
+    assert fetch.locate("net") == tmp_path / "net.pt"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "is used unverified" in caplog.text
+    know(sha256=None, size=9)
+    with pytest.raises(WeightsError, match="is damaged .expected 9 bytes; found 8 bytes"):
+        fetch.locate("net")
+
+
+REFUSED = {"/page": "a web page", "/empty": "an empty file", "/cut": "broke", "/long": "longer than expected"}
+
+
+@pytest.mark.parametrize("path", REFUSED)
+def test_nothing_but_a_whole_file_is_accepted_unverified(
+    path: str, cache: Path, server: Any, monkeypatch: pytest.MonkeyPatch, know: Know
+) -> None:
+    monkeypatch.setattr(fetch, "_MAX_BYTES", len(CONTENT))
+    know(Url(url=server[0] + path), **UNKNOWN)
+    with pytest.raises(WeightsError, match=REFUSED[path]):
+        fetch.locate("net", accept_unverified=True)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_file_shared_by_drive(
+    cache: Path, server: Any, monkeypatch: pytest.MonkeyPatch, know: Know
+) -> None:
+    know(Drive(id="1a-B_c"))
+    monkeypatch.setattr(manifest, "DRIVE", f"{server[0]}/download?id={{id}}&confirm=t")
+    fetch.locate("net")
+    _only(cache)
+    assert server[1] == ["/download?id=1a-B_c&confirm=t"]
+
+
+@pytest.fixture
+def pair(server: Any, monkeypatch: pytest.MonkeyPatch, know: Know) -> None:
+    """`net` is a description, which `net_bin` must stand beside."""
+    address, _ = server
+    weights = know(Url(url=f"{address}/good"), name="net_bin", file="net.bin")
+    net = know(Url(url=f"{address}/good"), file="net.xml", beside="net_bin")
+    monkeypatch.setattr(manifest, "load", lambda path=None: {"net": net, "net_bin": weights})
+
+
+def test_what_must_lie_beside_a_file_comes_with_it_verified(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: None
+) -> None:
+    assert fetch.locate("net") == cache / "net.xml"
+    assert (cache / "net.bin").read_bytes() == CONTENT
+    monkeypatch.setenv("MOT_WEIGHTS", str(tmp_path))
+    (tmp_path / "net.xml").write_bytes(CONTENT)
+    with pytest.raises(
+        WeightsError, match=r"net\.xml and .*net\.bin belong together, but lie in two folders"
+    ):
+        fetch.locate("net")
+    (cache / "net.bin").write_bytes(CONTENT[::-1])
+    with pytest.raises(WeightsError, match=r"net\.bin is damaged"):
+        fetch.locate("net", offline=True)
+
+
 @pytest.mark.parametrize("weight", ["nett", "x/y.pt", "", "a" * 5000, "nul\0byte"])
 def test_what_is_neither_a_name_nor_a_file_says_both(weight: str, know: Know) -> None:
     know()
-    with pytest.raises(WeightsError, match=r"is neither a file nor a known name: .*known: net"):
+    with pytest.raises(WeightsError, match=r"is neither a file nor a known name: .*`mot-weights list` shows"):
         fetch.locate(weight)
     with pytest.raises(WeightsError, match="there is no weights file"):
         fetch.locate(Path(weight))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mot.errors import WeightsError
 from mot.weights import manifest
-from mot.weights.manifest import Debian, Entry, Pypi, Url
+from mot.weights.manifest import Debian, Drive, Entry, Pypi, Url
 
 GOOD: dict[str, Any] = {
     "name": "net",
@@ -22,6 +22,7 @@ GOOD: dict[str, Any] = {
         {"url": "https://example.org/net.pt"},
         {"pypi": {"name": "p", "version": "1.0", "sha256": "1" * 64, "member": "p/net.pt", "kind": "wheel"}},
         {"debian": {"package": "p-doc", "member": "usr/share/net.pt"}},
+        {"drive": "1a-B_c"},
     ],
 }
 
@@ -34,8 +35,10 @@ def _load(rows: Any, folder: Path) -> dict[str, Entry]:
 
 def test_the_shipped_manifest_is_valid_and_names_the_default_files() -> None:
     entries = manifest.load()
-    assert list(entries) == ["yolov3_tiny", "mobilenetv2", "vtest"]
-    assert entries["yolov3_tiny"].sha256.startswith("dccea06f59b781ec")
+    assert {"yolov3_tiny", "mobilenetv2", "bytetrack_s_mot17", "jde_1088x608", "fairmot_dla34"} <= set(
+        entries
+    )
+    assert (entries["yolov3_tiny"].sha256 or "").startswith("dccea06f59b781ec")
     assert [type(source) for source in entries["yolov3_tiny"].sources] == [Url, Pypi]
     assert [type(source) for source in entries["vtest"].sources] == [Url, Debian]
     assert entries["vtest"].model is None
@@ -44,9 +47,39 @@ def test_the_shipped_manifest_is_valid_and_names_the_default_files() -> None:
 def test_the_shipped_manifest_describes_the_real_files(shared_data: Path) -> None:
     from mot.weights.fetch import damage
 
-    for entry in manifest.load().values():
-        folder = "video" if entry.kind == "sample" else "weights"
-        assert damage(shared_data / folder / entry.file, entry) is None
+    files = {path.name: path for path in shared_data.glob("*/**/*.*")}
+    compared = {
+        name
+        for name, entry in manifest.load().items()
+        if (path := files.get(entry.file)) and damage(path, entry) is None
+    }
+    assert compared == {
+        "yolov3_tiny",
+        "mobilenetv2",
+        "yolox_nano_onnx",
+        "osnet_x0_25_msmt17_onnx",
+        "person_detection_0013_bin",
+        "vtest",
+    }
+
+
+def test_every_shipped_entry_says_what_a_user_must_know() -> None:
+    from mot.models.inputs import PREPROCESS
+
+    for name, entry in manifest.load().items():
+        assert entry.preprocess in (None, *PREPROCESS), name
+        yolox = entry.model is not None and entry.model.startswith("yolox_") and "paddle" not in name
+        if yolox or name == "yolox_nano_onnx":
+            old = "legacy" in name or name.startswith("bytetrack_")
+            new = "mmdet_yolox" if "mmdet" in name else "yolox"
+            assert entry.preprocess == ("yolox_legacy" if old else new), name
+        else:
+            assert entry.preprocess is None, name
+        if entry.sha256 is not None and len(entry.sha256) == 8:
+            assert entry.file.endswith(f"-{entry.sha256}.pth"), name
+        if entry.model == "openvino":
+            assert entry.file.endswith(".xml")
+            assert manifest.load()[entry.beside or ""].file == entry.file.replace(".xml", ".bin")
 
 
 def test_every_kind_of_source_is_read_in_order(tmp_path: Path) -> None:
@@ -55,26 +88,40 @@ def test_every_kind_of_source_is_read_in_order(tmp_path: Path) -> None:
         Url(url="https://example.org/net.pt"),
         Pypi(name="p", version="1.0", sha256="1" * 64, member="p/net.pt", kind="wheel"),
         Debian(package="p-doc", member="usr/share/net.pt"),
+        Drive(id="1a-B_c"),
     )
     assert (entry.size, entry.kind, entry.licence) == (3, "reid", "MIT")
+    assert (entry.preprocess, entry.beside) == (None, None)
+
+
+def test_what_is_not_known_is_null(tmp_path: Path) -> None:
+    first = _load([GOOD | {"size": None, "sha256": "0123abcd", "preprocess": "old"}], tmp_path)["net"]
+    assert (first.size, first.sha256, first.preprocess) == (None, "0123abcd", "old")
+    assert _load([GOOD | {"sha256": None}], tmp_path)["net"].sha256 is None
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"sha256": "0" * 63}, r"entry 1 \(net\): sha256: expected 64"),
+        ({"sha256": "0" * 7}, "sha256: expected 64 .*the first 8 of them, or null"),
+        ({"sha256": 12345678}, "sha256: expected 64"),
+        ({"preprocess": None}, "preprocess: expected a plain name"),
+        ({"beside": "nett"}, "entry net: beside: no entry is called 'nett': did you mean 'net'"),
+        ({"beside": "net"}, "beside: 'net' stands beside another one itself"),
+        ({"sources": [{"drive": "a/b"}]}, r"source 1 \(drive\): id: expected the id of a shared file"),
         ({"sha256": "A" * 64}, "sha256: expected 64 lower-case"),
         ({"size": "3"}, "size: expected a number of bytes"),
         ({"size": True}, "size"),
         ({"size": 0}, "size"),
-        ({"kind": "tracker"}, "kind: expected detector, reid or sample"),
+        ({"kind": "tracker"}, "kind: expected detector, reid, joint or sample"),
         ({"file": "../net.pt"}, "file: expected a plain name"),
         ({"file": "-net.pt"}, "file"),
         ({"licence": ""}, "licence"),
         ({"lisence": "MIT"}, "unknown key 'lisence': did you mean 'licence'"),
         ({"sources": []}, "sources: expected a list of at least one"),
         ({"sources": [{"ftp": "x"}]}, "source 1: unknown kind 'ftp'"),
-        ({"sources": ["https://example.org"]}, "source 1: expected one of: url, pypi, debian"),
+        ({"sources": ["https://example.org"]}, "source 1: expected one of: url, drive, pypi, debian"),
         ({"sources": [{"url": "file:///etc/passwd"}]}, r"source 1 \(url\): url: expected an http"),
         ({"sources": [{"url": None}]}, "url: expected an http"),
         ({"sources": [{"debian": {"package": "a"}}]}, "the key 'member' is missing"),
@@ -121,7 +168,7 @@ def test_text_that_yaml_cannot_hold_is_a_weights_error(text: str, tmp_path: Path
 
 
 def test_an_unknown_name_gets_the_nearest_one() -> None:
-    with pytest.raises(WeightsError, match=r"did you mean 'yolov3_tiny'\? known: mobilenetv2, vtest, yolov3"):
+    with pytest.raises(WeightsError, match=r"did you mean 'yolov3_tiny' or .*\? `mot-weights list` shows"):
         manifest.find("yolo3_tiny")
     assert manifest.find("vtest").file == "vtest.avi"
 
@@ -137,7 +184,8 @@ _VALUES = st.recursive(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
-    change=st.dictionaries(st.sampled_from([*GOOD, "extra"]), _VALUES, max_size=3), text=st.text(max_size=30)
+    change=st.dictionaries(st.sampled_from([*GOOD, "preprocess", "beside", "extra"]), _VALUES, max_size=3),
+    text=st.text(max_size=30),
 )
 def test_any_content_gives_entries_or_a_weights_error(change: Any, text: str, tmp_path: Path) -> None:
     path = tmp_path / "manifest.yml"

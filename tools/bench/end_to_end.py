@@ -23,7 +23,8 @@ import torch
 from mot.cli.track import main as mot_track
 from mot.engine.config import read_config
 from mot.engine.tracker import Tracker
-from mot.models.registry import model
+from mot.models.loading import load
+from mot.perception.opening import Network, Place, TorchNetwork, open_detector
 from mot.perception.preprocess import letterbox, normalise
 from mot.structures import Frame
 from mot.video import open_source
@@ -41,7 +42,7 @@ def whole(cfg: str, video: str, frames: int, batch: int, extra: list[str]) -> fl
         return rate
 
 
-def bare(network: torch.nn.Module, inputs: list[torch.Tensor]) -> float:
+def bare(network: TorchNetwork, inputs: list[torch.Tensor]) -> float:
     """frames/s of the network alone."""
     started = time.perf_counter()
     with torch.inference_mode():
@@ -50,13 +51,11 @@ def bare(network: torch.nn.Module, inputs: list[torch.Tensor]) -> float:
     return sum(len(x) for x in inputs) / (time.perf_counter() - started)
 
 
-def make_inputs(frames: list[Frame], batch: int, cfg: str) -> list[torch.Tensor]:
+def make_inputs(frames: list[Frame], batch: int, network: Network) -> list[torch.Tensor]:
     """The frames as the detector's input, `batch` at a time."""
-    config = read_config(cfg).detector
-    how = model(config.model, "detector").preprocess
     images = [frame.image for frame in frames if frame.image is not None]
     groups = [images[i : i + batch] for i in range(0, len(images), batch)]
-    return [normalise(letterbox(group, config.input_size, how)[1], how) for group in groups]
+    return [normalise(letterbox(group, network.size, network.how)[1], network.how) for group in groups]
 
 
 def main() -> None:
@@ -69,19 +68,23 @@ def main() -> None:
     args = parser.parse_args()
     config = read_config(args.cfg)
     assert config.det_weights is not None
-    network = model(config.detector.model, "detector").load(fetch.locate(config.det_weights))
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    path, place = fetch.locate(config.det_weights), Place(torch.device("cpu"))
+    network = open_detector(config.detector, path, place)
+    bare_network = TorchNetwork(load(path).network, place, singly=False)
     some = list(itertools.islice(open_source(args.video), min(args.frames, 32)))
-    inputs = make_inputs(some, args.batch, args.cfg)
+    inputs = make_inputs(some, args.batch, network)
     Tracker.from_config(config)  # weights in the page cache before the clock runs
     singles = [one[None] for x in inputs for one in x]
     ratios: dict[str, list[float]] = {"one forward of a batch": [], "frame by frame": []}
     print(f"{args.cfg}, {args.frames} frames, batch {args.batch}, {torch.get_num_threads()} threads")
     for number in range(args.rounds):
         last = number == args.rounds - 1
-        together, alone = bare(network, inputs), bare(network, singles)
+        together, alone = bare(bare_network, inputs), bare(bare_network, singles)
         rate = whole(args.cfg, args.video, args.frames, args.batch, ["--profile"] if last else ["--quiet"])
-        together, alone = (together + bare(network, inputs)) / 2, (alone + bare(network, singles)) / 2
+        together, alone = (
+            (together + bare(bare_network, inputs)) / 2,
+            (alone + bare(bare_network, singles)) / 2,
+        )
         print(
             f"{number + 1}: mot-track {rate:.1f}, bare {together:.1f} together, {alone:.1f} one by one (frames/s)"
         )

@@ -13,19 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from truth import scores
 
 from mot.engine.config import Config, read_config
+from mot.engine.networks import Networks
 from mot.formats.mot_text import format_tracks
 from mot.models import mobilenetv2
-from mot.perception.detector import Detector
-from mot.perception.embedder import Embedder
 from mot.structures import Detections
+from mot.timing import StageTimes
 from mot.video import open_source
-from mot.weights import fetch
 
-CPU = torch.device("cpu")
 # The numbers that deepsort.yml chooses, each with a fifth less and a fifth more (a whole one: one less, one more).
 VARIATIONS: dict[str, tuple[Any, ...]] = {
     "max_cosine_distance": (0.16, 0.24),
@@ -60,7 +57,7 @@ def percent(found: dict[str, float]) -> str:
 def embed(video: str, config: Config, boxes: list[Detections]) -> list[Detections]:
     """The boxes of every frame with the embeddings of the `reid` block."""
     assert config.reid_weights is not None
-    embedder = Embedder(config.reid, fetch.locate(config.reid_weights), CPU)
+    embedder = Networks(config.runtime, StageTimes()).embedder(config.reid, config.reid_weights)
     return [embedder([frame], [found])[0] for frame, found in zip(open_source(video), boxes, strict=True)]
 
 
@@ -74,7 +71,7 @@ def run(config: Config, detections: list[Detections], gt: Path, **changes: Any) 
 def detect(video: str, config: Config) -> list[Detections]:
     """The boxes of every frame by the `detector` block."""
     assert config.det_weights is not None
-    detector = Detector(config.detector, fetch.locate(config.det_weights), CPU)
+    detector = Networks(config.runtime, StageTimes()).detector(config.detector, config.det_weights)
     return [detector([frame])[0] for frame in open_source(video)]
 
 

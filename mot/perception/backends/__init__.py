@@ -1,0 +1,1 @@
+"""Networks exported to other runtimes, used like torch networks; each library is imported by its own module."""

@@ -1,0 +1,90 @@
+"""What the tests of the ReID networks share: a file's tensors into a network, and how far its answer is off."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+import torch
+from goldens import golden, rebuilt
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mot.models.folding import fold_batchnorm
+from mot.models.inputs import PREPROCESS
+from mot.models.spec import ModelSpec
+from mot.perception.preprocess import normalise
+
+Array = NDArray[Any]
+
+
+def fitted(spec: ModelSpec, state: Mapping[str, Array]) -> nn.Module:
+    """The network with a public file's tensors: renamed, turned round, dropped as its dialect says, else strict."""
+    (dialect,) = spec.dialects
+    assert sum(bool(re.search(dialect.mark, name)) for name in state) == 1
+    tensors: dict[str, Tensor] = {}
+    for public, array in state.items():
+        name = public
+        for pattern, replacement in dialect.rename:
+            name = re.sub(pattern, replacement, name)
+        if not any(fnmatchcase(name, pattern) for pattern in dialect.unused):
+            turned = any(fnmatchcase(name, pattern) for pattern in dialect.transposed)
+            tensors[name] = torch.from_numpy(np.ascontiguousarray(array.T if turned else array))
+    with torch.device("meta"):
+        network = spec.build(1)
+    for name in [name for name in tensors if name.endswith("running_mean")]:
+        tensors.setdefault(name.replace("running_mean", "num_batches_tracked"), torch.tensor(0))
+    network.load_state_dict(tensors, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def floats(spec: ModelSpec) -> int:
+    """How many floating-point numbers the network holds."""
+    with torch.device("meta"):
+        state = spec.build(1).state_dict()
+    return sum(value.numel() for value in state.values() if value.is_floating_point())
+
+
+def random(network: nn.Module) -> nn.Module:
+    """The network with BatchNorms that do something, for inference."""
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm1d)):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.running_mean, 0, 0.1)
+            if module.bias is not None:
+                nn.init.normal_(module.bias, 0, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return network.eval().requires_grad_(False)
+
+
+def error(found: Tensor, expected: Array) -> float:
+    """The largest difference, relative to the largest value."""
+    assert found.shape == expected.shape
+    return float(np.abs(found.numpy() - expected).max() / np.abs(expected).max())
+
+
+def check_golden(name: str, spec: ModelSpec, vectors: str, tolerance: float) -> None:
+    """Folded or not, in batches of one, three and four: the official network's vectors, and its last map."""
+    answer = golden(name)
+    network = fitted(spec, rebuilt(name))
+    x = normalise(torch.from_numpy(answer["image"]), PREPROCESS[spec.preprocess])
+    expected = answer[vectors]
+    for folded in (False, True):
+        if folded:
+            fold_batchnorm(network)
+            assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+        with torch.inference_mode():
+            assert error(network(x), expected) < tolerance
+            assert error(network(x[:1]), expected[:1]) < tolerance
+            four = network(torch.cat([x, x[:1]]))
+            assert error(four, np.concatenate([expected, expected[:1]])) < tolerance
+            if "maps_every_11th" in answer:
+                (last,) = network.maps(x)  # type: ignore[operator]
+                assert error(last.flatten()[::11], answer["maps_every_11th"]) < tolerance
+    assert four.shape[1] == spec.embedding_size
