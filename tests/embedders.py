@@ -9,14 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from goldens import golden, rebuilt
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mot.models.folding import fold_batchnorm
-from mot.models.inputs import PREPROCESS
 from mot.models.spec import ModelSpec
-from mot.perception.preprocess import normalise
 
 Array = NDArray[Any]
 
@@ -61,30 +57,3 @@ def random(network: nn.Module) -> nn.Module:
                 nn.init.normal_(module.bias, 0, 0.1)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
     return network.eval().requires_grad_(False)
-
-
-def error(found: Tensor, expected: Array) -> float:
-    """The largest difference, relative to the largest value."""
-    assert found.shape == expected.shape
-    return float(np.abs(found.numpy() - expected).max() / np.abs(expected).max())
-
-
-def check_golden(name: str, spec: ModelSpec, vectors: str, tolerance: float) -> None:
-    """Folded or not, in batches of one, three and four: the official network's vectors, and its last map."""
-    answer = golden(name)
-    network = fitted(spec, rebuilt(name))
-    x = normalise(torch.from_numpy(answer["image"]), PREPROCESS[spec.preprocess])
-    expected = answer[vectors]
-    for folded in (False, True):
-        if folded:
-            fold_batchnorm(network)
-            assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
-        with torch.inference_mode():
-            assert error(network(x), expected) < tolerance
-            assert error(network(x[:1]), expected[:1]) < tolerance
-            four = network(torch.cat([x, x[:1]]))
-            assert error(four, np.concatenate([expected, expected[:1]])) < tolerance
-            if "maps_every_11th" in answer:
-                (last,) = network.maps(x)  # type: ignore[operator]
-                assert error(last.flatten()[::11], answer["maps_every_11th"]) < tolerance
-    assert four.shape[1] == spec.embedding_size

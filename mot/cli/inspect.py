@@ -14,6 +14,8 @@ KEYS = {
     "joint": ("weights", "detector", "input_size"),
 }
 
+SHOWN = 3
+
 
 def describe(path: Path) -> Iterator[str]:
     """The lines to print.
@@ -28,17 +30,25 @@ def describe(path: Path) -> Iterator[str]:
 
 
 def _exported(path: Path) -> Iterator[str]:
-    from mot.perception.opening import EXPORTS, describe_export
+    from mot.perception.exported import describe
 
-    backend = next(name for name, suffix in EXPORTS.items() if path.suffix == suffix)
+    said = describe(path)
+    backend, heads = said.pop("backend"), said.pop("heads")
     yield f"file       {path.name} (exported for {backend}, {path.stat().st_size / 1e6:.1f} MB)"
-    for key, value in describe_export(path).items():
-        yield f"{key:<10} {value}"
-    yield "config     # for a detector, or for a ReID network; how pictures go in, and what comes out, only you know"
-    yield f"  det_weights: {path}"
-    yield f"  detector: {{model: {backend}, head: yolox, decoded: false, preprocess: yolox, labels: [person]}}"
-    yield f"  reid_weights: {path}"
-    yield f"  reid: {{model: {backend}, preprocess: imagenet}}"
+    for key, value in said.items():
+        yield f"{key:<10} {', '.join(value) if isinstance(value, list) else value}"
+    known = manifest.by_file(path.name)
+    how = (known.preprocess if known else None) or "…    # the file does not say how pictures go in"
+    yield "config"
+    if heads:
+        yield f"  det_weights: {path}"
+        yield f"  detector:    # by its outputs one of: {'; '.join(heads)}"
+        yield f"    {heads[0].replace(', ', chr(10) + '    ')}"
+    else:
+        yield f"  reid_weights: {path}"
+        yield "  reid:"
+    yield f"    model: {backend}"
+    yield f"    preprocess: {how}"
 
 
 def _checkpoint(path: Path) -> Iterator[str]:
@@ -50,9 +60,9 @@ def _checkpoint(path: Path) -> Iterator[str]:
     spec, report = loaded.spec, loaded.report
     yield f"file       {path.name} ({report.format}, {path.stat().st_size / 1e6:.1f} MB)"
     yield f"network    {loaded.name}, a {spec.kind} network; tensors named as by {report.dialect}"
-    unused = f"not used: {', '.join(report.ignored)}" if report.ignored else "all used"
-    yield f"tensors    {report.tensors}, {report.floats:,} numbers; {unused}"
-    yield f"input      {spec.input_size[0]} high, {spec.input_size[1]} wide, as trained"
+    more = ", …" if len(report.ignored) > SHOWN else ""
+    unused = f"{len(report.ignored)} not used ({', '.join(report.ignored[:SHOWN])}{more})"
+    yield f"tensors    {report.tensors}, {report.floats:,} numbers; {unused if report.ignored else 'all used'}"
     if spec.kind != "reid":
         names = label_names(loaded.classes)
         yield f"classes    {loaded.classes} ({', '.join(names[:5])}{', …' if len(names) > 5 else ''})"
@@ -66,5 +76,5 @@ def _checkpoint(path: Path) -> Iterator[str]:
     yield f"  {weights}: {path}"
     yield f"  {block}:"
     yield f"    model: {loaded.name}"
-    yield f"    {size}: {list(spec.input_size)}"
+    yield f"    {size}: {list((known.input_size if known else None) or spec.input_size)}"
     yield f"    preprocess: {how}{twin}"

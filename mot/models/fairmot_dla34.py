@@ -200,6 +200,7 @@ OFFICIAL = Dialect(
 
 PADDLE = Dialect(
     name="PaddleDetection",
+    preprocess="paddle_fairmot",
     mark=r"detector\.neck\.dla_up\.ida_0\.proj_1\.0\.conv\.conv_dcn\.weight",
     rename=(
         (r"^detector\.backbone\.", "base."),
@@ -229,7 +230,7 @@ FAIRMOT_DLA34 = {
     "fairmot_dla34": ModelSpec(
         kind="joint",
         build=FairMOTDLA34,
-        preprocess="jde",
+        preprocess="fairmot",
         input_size=(608, 1088),
         dialects=(OFFICIAL, PADDLE),
         classes=classes,

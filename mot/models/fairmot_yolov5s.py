@@ -171,7 +171,7 @@ FAIRMOT_YOLOV5S = {
     "fairmot_yolov5s": ModelSpec(
         kind="joint",
         build=FairMOTYOLOv5s,
-        preprocess="jde",
+        preprocess="fairmot",
         input_size=(608, 1088),
         dialects=(OFFICIAL,),
         classes=classes,

@@ -53,13 +53,15 @@ PREPROCESS: dict[str, Preprocess] = {
     "imagenet": Preprocess(mean=_MEAN, std=_STD),
     "torchreid": Preprocess(mean=_MEAN, std=_STD, interpolation="antialias"),
     "jde": Preprocess(interpolation="area", inverse="ideal", clip=True),
+    "fairmot": Preprocess(interpolation="area", inverse="ideal"),
     "yolox": Preprocess(colour="bgr", scale=1.0, fit="corner", pad=114, rounding="down", inverse="ideal"),
     # YOLOX before 0.1.1, and everything of ByteTrack
     "yolox_legacy": Preprocess(mean=_MEAN, std=_STD, fit="corner", pad=114, rounding="down", inverse="ideal"),
     "mmdet_yolox": Preprocess(colour="bgr", scale=1.0, fit="corner", pad=114),
     "paddle_yolox": Preprocess(scale=1.0, fit="corner", pad=114, inverse="ideal"),
-    # PaddleDetection's JDE and FairMOT; it then rounds JDE's boxes to whole pixels, which is not done here
+    # PaddleDetection then rounds JDE's boxes to whole pixels, which is not done here
     "paddle_jde": Preprocess(interpolation="area", clip=True),
+    "paddle_fairmot": Preprocess(interpolation="area"),
     "paddle_yolov3": Preprocess(mean=_MEAN, std=_STD, fit="stretch", interpolation="cubic"),
     "paddle_reid": Preprocess(mean=_MEAN, std=_STD, transposed=True),
     "openvino": Preprocess(colour="bgr", scale=1.0, fit="stretch", stride=1),

@@ -62,8 +62,11 @@ def _detections(kept: nms.Candidates, box: Letterbox, vectors: Tensor | None) ->
     counts = columns[-1].sum(axis=1)
     parts = [None] * len(counts) if vectors is None else np.split(vectors.cpu().numpy(), counts.cumsum()[:-1])
     for xyxy, scores, labels, _, valid, part in zip(*columns, parts, strict=True):
+        found = box.to_source(xyxy[valid].astype(np.float64))
+        # nothing keeps a network (FairMOT) from sides below 0; such a box has no area, and trackers say so of it
+        found[:, 2:] = np.maximum(found[:, :2], found[:, 2:])
         yield Detections(
-            xyxy=box.to_source(xyxy[valid].astype(np.float64)),
+            xyxy=found,
             scores=scores[valid].astype(np.float64),
             labels=labels[valid],
             embeddings=part,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,18 +17,11 @@ from mot.models.labels import COCO, label_names
 from mot.models.loading import load
 from mot.models.registry import MODELS
 from mot.models.spec import Kind
-from mot.perception.backends import onnx, openvino
-from mot.perception.backends.onnx import OnnxNetwork
-from mot.perception.backends.openvino import OpenVinoNetwork
-from mot.perception.heads import HEADS
 from mot.perception.settings import DetectorConfig, EmbedderConfig, preset
+from mot.weights.manifest import Entry
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-EXPORTS = {"onnx": ".onnx", "openvino": ".xml"}
-EXPORTED: dict[str, type[OnnxNetwork] | type[OpenVinoNetwork]] = {
-    "onnx": OnnxNetwork,
-    "openvino": OpenVinoNetwork,
-}
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}  # of exported files
 _log = logging.getLogger(__name__)
 
 
@@ -39,7 +31,7 @@ class Place:
 
     Attributes:
         device: torch's.
-        precision: key of `DTYPES`.
+        precision: key of `DTYPES`, or `auto`.
         threads: of the CPU; None: as the library likes.
     """
 
@@ -58,8 +50,8 @@ class Network:
         size: height and width of its input, or the longer side alone.
         labels: names of a detector's classes.
         embedding_size: of a ReID or joint network, else 0.
-        device: where it runs.
-        record: backend, model and where its tensors came from.
+        device: where it takes its input.
+        record: backend, model, precision, and what was read from the file.
     """
 
     run: Callable[[Tensor], Any]
@@ -68,7 +60,7 @@ class Network:
     labels: tuple[str, ...]
     embedding_size: int
     device: torch.device
-    record: dict[str, Any]
+    record: dict[str, str]
 
 
 class TorchNetwork:
@@ -84,7 +76,8 @@ class TorchNetwork:
     """
 
     def __init__(self, module: nn.Module, place: Place, singly: bool) -> None:
-        self._dtype = DTYPES[place.precision]
+        self.precision = resolve_precision(place.precision, place.device)
+        self._dtype = DTYPES[self.precision]
         self._module = module.to(place.device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._singly = singly and place.device.type == "cpu"
 
@@ -105,8 +98,8 @@ def open_detector(
     config: DetectorConfig,
     path: Path,
     place: Place,
-    kind: Kind = "detector",
-    hint: tuple[str, str] = ("", ""),
+    kind: Literal["detector", "joint"] = "detector",
+    known: Entry | None = None,
 ) -> Network:
     """The network of the `detector` block, a joint one if `kind` says so.
 
@@ -115,132 +108,120 @@ def open_detector(
         path: its weights.
         place: where it runs.
         kind: what it must be.
-        hint: the manifest's model and preprocess, for files that do not say.
+        known: what the manifest says of the file.
 
     Raises:
         ConfigError: unknown model or preset, or the config does not fit the file.
         WeightsError: the file is damaged, unsafe, or of another network.
     """
-    backend = _backend(config.model, path, kind)
+    backend = _backend("detector", config.model, path, kind)
     if backend == "torch":
-        return _open_torch(kind, config, config.input_size, path, place, hint)
+        return _open_torch(config, path, place, kind, known)
     if kind == "joint":
         raise ConfigError(
-            f"weights: {path.name} is an exported network; joint ones are read from checkpoints"
+            f"weights: {path.name} is an exported network, joint ones are read from checkpoints"
         )
-    network = _exported(backend, path, place)
-    size = _size("detector.input_size", config.input_size, network.inputs, path)
-    if config.head is None:
-        raise ConfigError(
-            f"detector.head: {path.name} gives {network.outputs}; say what they are: {', '.join(HEADS)}"
-        )
-    names = COCO if config.labels == ("coco",) else config.labels
-    head = partial(HEADS[config.head], decoded=config.decoded, classes=len(names))
+    from mot.perception import exported
 
-    def run(x: Tensor) -> Any:
-        """Picture by picture: heads that list what was found have lists of different lengths."""
-        return joined([head(network(one), canvas=(x.shape[2], x.shape[3])) for one in x[:, None]])
-
-    _, scores = run(torch.zeros(1, 3, *(size * 2)[:2], device=place.device))
-    labels = _labels(names, scores.shape[2])
-    how = _how("detector", config.preprocess, hint[1], path)
-    return Network(run, how, size, labels, 0, place.device, {"backend": backend, "model": config.head})
+    return exported.open_detector(config, path, place, backend, known)
 
 
-def open_embedder(
-    config: EmbedderConfig, path: Path, place: Place, hint: tuple[str, str] = ("", "")
-) -> Network:
+def open_embedder(config: EmbedderConfig, path: Path, place: Place, known: Entry | None = None) -> Network:
     """The network of the `reid` block; see `open_detector`."""
-    backend = _backend(config.model, path, "reid")
+    backend = _backend("reid", config.model, path, "reid")
     if backend == "torch":
-        return _open_torch("reid", config, config.crop_size, path, place, hint)
-    network = _exported(backend, path, place, config.chunk)
-    size = _size("reid.crop_size", config.crop_size, network.inputs, path)
+        return _open_torch(config, path, place, "reid", known)
+    from mot.perception import exported
 
-    def run(x: Tensor) -> Tensor:
-        return network(x)[0].flatten(1).float()
-
-    width = run(torch.zeros(1, 3, *size, device=place.device)).shape[1]
-    how = _how("reid", config.preprocess, hint[1], path)
-    return Network(run, how, size, (), width, place.device, {"backend": backend, "model": backend})
+    return exported.open_embedder(config, path, place, backend, known)
 
 
-def _backend(model: str, path: Path, kind: Kind) -> str:
+def _backend(block: str, model: str, path: Path, kind: Kind) -> str:
     """`torch`, or the exported format that the model or the file's name says."""
-    block = "reid" if kind == "reid" else "detector"
     if model == "auto":
-        return next((name for name, suffix in EXPORTS.items() if path.suffix == suffix), "torch")
-    if model in EXPORTS:
+        return next((name for name, suffix in SUFFIXES.items() if path.suffix == suffix), "torch")
+    if model in SUFFIXES:
         return model
     known = [name for name, spec in MODELS.items() if spec.kind == kind]
     if model not in known:
         other = f"is a {MODELS[model].kind} network" if model in MODELS else "is unknown"
-        raise ConfigError(f"{block}.model: {model!r} {other}; {nearest(model, [*known, *EXPORTS, 'auto'])}")
+        raise ConfigError(f"{block}.model: {model!r} {other}; {nearest(model, [*known, *SUFFIXES, 'auto'])}")
     return "torch"
 
 
 def _open_torch(
-    kind: Kind,
-    config: DetectorConfig | EmbedderConfig,
-    size: tuple[int, ...] | None,
-    path: Path,
-    place: Place,
-    hint: tuple[str, str],
+    config: DetectorConfig | EmbedderConfig, path: Path, place: Place, kind: Kind, known: Entry | None
 ) -> Network:
-    name = config.model
-    if name == "auto" and hint[0] in MODELS:
-        name = hint[0]
-    loaded = load(path, None if name == "auto" else name)
+    named = known.model if known and config.model == "auto" and known.model in MODELS else config.model
+    loaded = load(path, None if named in (None, "auto") else named)
     spec = loaded.spec
     if spec.kind != kind:
         raise WeightsError(f"{path.name} holds {loaded.name}, a {spec.kind} network, not a {kind} network")
-    if not (config.preprocess or hint[1]) and loaded.preprocess in TWINS:
-        _log.warning(
-            "%s: preprocess %s is assumed; %s", path.name, loaded.preprocess, TWINS[loaded.preprocess]
-        )
-    labels = config.labels if isinstance(config, DetectorConfig) else ()
+    asked = config.preprocess or (known.preprocess if known else None)
+    if asked is None and loaded.preprocess in TWINS:
+        _log.warning("%s: taken as %s; it is %s", path.name, loaded.preprocess, TWINS[loaded.preprocess])
     network = TorchNetwork(loaded.network, place, singly=kind != "reid")
-    block = "reid" if kind == "reid" else "detector"
+    reid = isinstance(config, EmbedderConfig)
+    size = config.crop_size if isinstance(config, EmbedderConfig) else config.input_size
     return Network(
         run=network,
-        how=_how(block, config.preprocess, hint[1] or loaded.preprocess, path),
-        size=size or spec.input_size,
-        labels=_labels(labels, loaded.classes) if labels else (),
+        how=way(config, loaded.preprocess, known, path),
+        size=size or (known.input_size if known else None) or spec.input_size,
+        labels=() if reid else labels_of(config, loaded.classes),
         embedding_size=spec.embedding_size,
         device=place.device,
-        record={"backend": "torch", "model": loaded.name, "weights": str(loaded.report)},
+        record={
+            "backend": "torch",
+            "model": loaded.name,
+            "precision": network.precision,
+            "read": str(loaded.report),
+        },
     )
 
 
-def _exported(backend: str, path: Path, place: Place, chunk: int = 1) -> OnnxNetwork | OpenVinoNetwork:
-    return EXPORTED[backend](path, place.device, place.threads, place.precision, chunk)
-
-
-def describe_export(path: Path) -> dict[str, Any]:
-    """Inputs, outputs and producer of an exported file, for people."""
-    return openvino.describe(path) if path.suffix == EXPORTS["openvino"] else onnx.describe(path)
-
-
-def _size(
-    key: str, asked: tuple[int, ...] | None, fixed: tuple[int, int] | None, path: Path
-) -> tuple[int, ...]:
-    if fixed is not None and asked not in (None, fixed):
+def way(config: DetectorConfig | EmbedderConfig, usual: str, known: Entry | None, path: Path) -> Preprocess:
+    """How pictures go in: as the config says, or else the manifest, or else as is `usual` for the network."""
+    block = "reid" if isinstance(config, EmbedderConfig) else "detector"
+    asked = config.preprocess or (known.preprocess if known else None) or usual
+    if not asked:
         raise ConfigError(
-            f"{key}: {path.name} takes {list(fixed)} only, not {list(asked or ())}; leave it null"
+            f"{block}.preprocess: {path.name} does not say how pictures go in; known: {', '.join(PREPROCESS)}"
         )
-    if fixed is None and asked is None:
-        raise ConfigError(f"{key}: {path.name} takes pictures of any size; say which")
-    return fixed or asked or ()
+    return preset(asked, f"{block}.preprocess")
 
 
-def _how(block: str, asked: str | Preprocess | None, known: str, path: Path) -> Preprocess:
-    if not (asked or known):
-        raise ConfigError(
-            f"{block}.preprocess: {path.name} does not say how pictures go in; {nearest('', PREPROCESS)}"
-        )
-    return preset(asked or known, f"{block}.preprocess")
+def named_labels(config: DetectorConfig) -> tuple[str, ...]:
+    """The config's names, `coco` spelled out."""
+    return COCO if config.labels == ("coco",) else config.labels
 
 
-def _labels(names: Sequence[str], classes: int) -> tuple[str, ...]:
+def labels_of(config: DetectorConfig | EmbedderConfig, classes: int) -> tuple[str, ...]:
     """The config's names where they are as many as the classes, else those of public networks."""
-    return tuple(names) if len(names) == classes else label_names(classes)
+    names = named_labels(config) if isinstance(config, DetectorConfig) else ()
+    return names if len(names) == classes else label_names(classes)
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """`auto`, `fp32`, `bf16` or `fp16` as what this device computes with at full speed.
+
+    `auto` is bf16 on a CPU that has it, where it was measured to track as well (tools/bench/README.md), else fp32.
+
+    Raises:
+        ConfigError: this device has no such numbers.
+    """
+    has = ["fp32", *(kind for kind in ("bf16", "fp16") if _computes(kind, device))]
+    if name == "auto":
+        return "bf16" if "bf16" in has and device.type == "cpu" else "fp32"
+    if name not in has:
+        raise ConfigError(f"runtime.precision: {device} has no {name}; use {', '.join(has)} or auto")
+    return name
+
+
+def _computes(kind: str, device: torch.device) -> bool:
+    """Whether the device has instructions for it: emulated, it would be slower than fp32."""
+    if device.type == "cuda":
+        return kind == "fp16" or torch.cuda.is_bf16_supported(including_emulation=False)
+    # torch before 2.10 cannot say what a CPU has
+    features: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    wanted = ("avx512_bf16", "amx_bf16") if kind == "bf16" else ("amx_fp16", "avx512_fp16")
+    return any(features.get(name, False) for name in wanted)

@@ -91,6 +91,7 @@ class Entry:
         sha256: 64 lower-case hexadecimal digits, or the first 8; None where nothing vouches for the file.
         sources: where to get it, the first to try first.
         preprocess: how pictures must be prepared for it, where its network alone does not tell.
+        input_size: height and width that it was trained with, where its network alone does not tell.
         beside: name of the entry whose file has to lie in the same folder.
     """
 
@@ -103,6 +104,7 @@ class Entry:
     sha256: str | None
     sources: tuple[Source, ...]
     preprocess: str | None = None
+    input_size: tuple[int, int] | None = None
     beside: str | None = None
 
 
@@ -113,6 +115,12 @@ def _matches(pattern: str) -> Callable[[Any], bool]:
 def _member(value: Any) -> bool:
     """A relative path inside an archive that does not climb out of it."""
     return _matches(r"[^/\\\x00][^\\\x00]*")(value) and ".." not in PurePosixPath(value).parts
+
+
+def _size(value: Any) -> bool:
+    return (
+        isinstance(value, list) and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
+    )
 
 
 _Rule = tuple[Callable[[Any], bool], str]
@@ -137,9 +145,10 @@ _ENTRY: dict[str, _Rule] = {
     ),
     "sources": (lambda value: isinstance(value, list) and bool(value), "a list of at least one source"),
     "preprocess": _WORD,
+    "input_size": (_size, "height and width in pixels"),
     "beside": _WORD,
 }
-_OPTIONAL = {"preprocess", "beside"}
+_OPTIONAL = {"preprocess", "input_size", "beside"}
 _SOURCES: dict[str, tuple[type[Url] | type[Drive] | type[Pypi] | type[Debian], dict[str, _Rule]]] = {
     "url": (Url, {"url": (_matches(r"https?://\S+"), "an http(s) address")}),
     "drive": (Drive, {"id": (_matches(r"[\w-]+"), "the id of a shared file")}),
@@ -211,7 +220,8 @@ def _entry(row: object, where: str) -> Entry:
         where = f"{where} ({row['name']})"
     fields = _checked(row, _ENTRY, where)
     sources = tuple(_source(one, f"{where}: source {n}") for n, one in enumerate(fields["sources"], start=1))
-    return Entry(**{**fields, "sources": sources})
+    size = fields.get("input_size")
+    return Entry(**{**fields, "sources": sources, "input_size": size and tuple(size)})
 
 
 def _source(row: object, where: str) -> Source:

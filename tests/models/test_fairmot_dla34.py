@@ -5,21 +5,18 @@ What all FairMOT networks must pass stands in functions, which the tests of the 
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from goldens import Arrays, golden, rebuilt
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from mot.errors import WeightsError
-from mot.models.centres import STRIDE, TOP, decode
-from mot.models.loading import Loaded, load, shapes_of
+from mot.models.centres import TOP, decode
+from mot.models.loading import load, shapes_of
 from mot.models.registry import MODELS
 from mot.models.spec import Joint
 
@@ -31,46 +28,9 @@ PROJECTS = (64 * 128 + 4 * 128) + (128 * 256 + 4 * 256)
 BOX_PX, EMBEDDING = 0.05, 1e-4
 
 
-def batch_with(image: NDArray[np.uint8], size: int) -> Tensor:
-    """A batch whose last picture is the golden's, among others of its own."""
-    others = np.random.default_rng(3).integers(0, 256, (size - 1, *image.shape[1:]), np.uint8)
-    return torch.from_numpy(np.concatenate([others, image])).float() / 255
-
-
 def worst(ours: Tensor, theirs: NDArray[Any], step: int = 1) -> float:
     """The largest difference, relative to the largest value."""
     return float(np.abs(ours.numpy().ravel()[::step] - theirs.ravel()).max() / np.abs(theirs).max())
-
-
-def rows_like(joint: Joint, boxes: NDArray[Any], scores: NDArray[Any]) -> Tensor:
-    """Which of the last picture's rows are the golden's boxes; nearly equal scores may have changed places."""
-    kept = joint.scores[-1, :, 0] > 0
-    assert int(kept.sum()) == len(boxes)
-    rows = torch.cdist(torch.from_numpy(boxes).float(), joint.boxes[-1][kept]).argmin(dim=1)
-    assert len(set(rows.tolist())) == len(boxes)
-    assert np.abs(joint.boxes[-1][rows].numpy() - boxes).max() < BOX_PX
-    assert np.abs(joint.scores[-1, rows, 0].numpy() - scores).max() < 1e-4
-    return rows
-
-
-def embeddings(joint: Joint, rows: Tensor) -> NDArray[np.float32]:
-    vectors: NDArray[np.float32] = normalize(joint.maps[0][-1].flatten(1)[:, joint.cells[-1][rows]].T).numpy()
-    return vectors
-
-
-def same_as_golden(network: nn.Module, name: str, size: int, tolerances: dict[str, float]) -> None:
-    """Maps, boxes, scores and embeddings of an official FairMOT golden."""
-    expected = golden(name)
-    x = batch_with(expected["image"], size)
-    with torch.inference_mode():
-        maps: tuple[Tensor, ...] = network.maps(x)  # type: ignore[operator]
-        joint: Joint = network(x)
-    found = dict(zip(("hm", "wh", "reg", "id"), maps, strict=True))
-    for key in ("hm", "wh", "reg"):
-        assert worst(found[key][-1], expected[key]) < tolerances[key], key
-    assert worst(found["id"][-1], expected["id_every_17th"], 17) < tolerances["id"]
-    rows = rows_like(joint, expected["cells"][:, :4] * STRIDE, expected["cells"][:, 4])
-    assert np.abs(embeddings(joint, rows[::5]) - expected["features_every_5th_row"]).max() < EMBEDDING
 
 
 def random_state(name: str, classes: int) -> dict[str, Tensor]:
@@ -148,49 +108,6 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("fairmot") / "own.pth"
     torch.save({"epoch": 1, "state_dict": official(random_state(NAME, 2)) | leftovers()}, path)
     return path
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The goldens' checkpoints in their public containers."""
-    folder = tmp_path_factory.mktemp("fairmot")
-    tensors = {key: torch.from_numpy(value) for key, value in rebuilt("fairmot_dla").items()}
-    torch.save({"epoch": 30, "state_dict": tensors}, folder / "fairmot_dla34.pth")
-    paddle: dict[str, object] = {**rebuilt(PADDLE_GOLDEN), "StructuredToParameterName@@": {}}
-    with (folder / "fairmot.pdparams").open("wb") as stream:
-        pickle.dump(paddle, stream, protocol=4)
-    return {"fairmot_dla": folder / "fairmot_dla34.pth", PADDLE_GOLDEN: folder / "fairmot.pdparams"}
-
-
-@pytest.mark.data
-@pytest.mark.parametrize("folded", [False, True])
-def test_equal_to_the_official_output(files: dict[str, Path], folded: bool) -> None:
-    loaded = load(files["fairmot_dla"], folded=folded)
-    assert (loaded.name, loaded.classes, loaded.report.dialect) == (NAME, 1, "FairMOT")
-    tolerances = {"hm": 1.5e-4, "wh": 3e-4, "reg": 1.5e-4, "id": 1.5e-4}
-    for size in (1, 4):
-        same_as_golden(loaded.network, "fairmot_dla", size, tolerances)
-
-
-@pytest.mark.data
-@pytest.mark.parametrize("folded", [False, True])
-def test_equal_to_the_paddle_output(files: dict[str, Path], folded: bool) -> None:
-    loaded, expected = load(files[PADDLE_GOLDEN], folded=folded), golden(PADDLE_GOLDEN)
-    assert (loaded.name, loaded.classes, loaded.report.dialect) == (NAME, 1, "PaddleDetection")
-    for size in (1, 4):
-        same_as_paddle(loaded, expected, batch_with(expected["image"], size))
-
-
-def same_as_paddle(loaded: Loaded, expected: Arrays, x: Tensor) -> None:
-    with torch.inference_mode():
-        maps, joint = loaded.network.maps(x), loaded.network(x)  # type: ignore[operator]
-    names = ("detector_head_heatmap", "detector_head_size", "detector_head_offset", "reid_reid")
-    for each, name in zip(maps, names, strict=True):
-        assert worst(each[-1], expected[f"{name}_every_61st"], 61) < 1.5e-4, name
-    scale, pad = 480 / 128, (96 - 270 * 128 / 480) / 2  # its picture was 480 x 270, in the middle of 128 x 96
-    boxes = expected["dets"][:, 2:] / scale + np.array([0, pad, 0, pad])
-    rows = rows_like(joint, boxes, expected["dets"][:, 1])
-    assert np.abs(embeddings(joint, rows[::20]) - expected["embeddings_every_20th_row"]).max() < EMBEDDING
 
 
 def test_as_many_numbers_as_the_official_files() -> None:

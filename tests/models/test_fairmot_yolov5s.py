@@ -5,11 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from goldens import rebuilt
 from test_fairmot_dla34 import (
     random_state,
     runs_in_bfloat16,
-    same_as_golden,
     same_for_any_picture,
     same_when_folded,
 )
@@ -28,18 +26,6 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("yolo") / "own.pth"
     torch.save({"epoch": 1, "state_dict": random_state(NAME, 3)}, path)
     return path
-
-
-@pytest.mark.data
-@pytest.mark.parametrize("folded", [False, True])
-def test_equal_to_the_official_output(tmp_path: Path, folded: bool) -> None:
-    path = tmp_path / "fairmot_yolov5s.pth"
-    tensors = {key: torch.from_numpy(value) for key, value in rebuilt("fairmot_yolo").items()}
-    torch.save({"epoch": 30, "state_dict": tensors}, path)
-    loaded = load(path, folded=folded)
-    assert (loaded.name, loaded.classes) == (NAME, 1)
-    for size in (1, 4):
-        same_as_golden(loaded.network, "fairmot_yolo", size, dict.fromkeys(("hm", "wh", "reg", "id"), 9e-5))
 
 
 def test_as_many_numbers_as_the_official_file() -> None:

@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from goldens import Arrays, golden, rebuilt
+from goldens import golden
 from torch import nn
 
 from mot.errors import WeightsError
-from mot.models.folding import fold_batchnorm
 from mot.models.loading import load, shapes_of, translate
 from mot.models.yolov3 import (
     ANCHORS,
@@ -25,59 +24,6 @@ from mot.weights.containers import TensorFile
 
 BOXES_PX = 0.05
 RELATIVE = 1e-4  # no noise floor is given for YOLOv3
-
-
-def darknet_file(state: Arrays, path: Path) -> Path:
-    """Writes header, and of each convolution shift, scale, mean, variance or its bias, then its weight."""
-    with path.open("wb") as file:
-        np.array([0, 2, 0, 0, 0], "<i4").tofile(file)
-        for name in state:
-            layer, _, last = name.rpartition(".")
-            if last == "weight" and ".conv_" in layer:
-                norm = layer.replace(".conv_", ".batch_norm_")
-                parts = [f"{norm}.{part}" for part in ("bias", "weight", "running_mean", "running_var")]
-                for part in parts if f"{norm}.weight" in state else [f"{layer}.bias"]:
-                    state[part].astype("<f4").tofile(file)
-                state[name].astype("<f4").tofile(file)
-    return path
-
-
-def assert_golden(network: nn.Module, expected: Arrays) -> None:
-    """Alone, and first and last in a batch of four."""
-    image = torch.from_numpy(expected["image"]).float() / 255
-    rows = expected["boxes"]  # cx, cy, w, h, objectness
-    for x in (image, torch.cat([image, image.flip(3), image / 2, image])):
-        with torch.inference_mode():
-            boxes, scores = network(x)
-        xyxy, probability = boxes[[0, -1]].numpy(), scores[[0, -1]].numpy()
-        np.testing.assert_allclose(
-            (xyxy[..., :2] + xyxy[..., 2:]) / 2, rows[None, :, :2].repeat(2, 0), atol=BOXES_PX
-        )
-        np.testing.assert_allclose(
-            xyxy[..., 2:] - xyxy[..., :2], rows[None, :, 2:4].repeat(2, 0), atol=BOXES_PX
-        )
-        classes = probability.shape[2]
-        score = expected["classes_every_37th"] * np.repeat(rows[:, 4], classes)[::37]
-        for one in probability:
-            np.testing.assert_allclose(one.ravel()[::37], score, atol=RELATIVE * score.max())
-
-
-def test_full_equals_the_golden_output(tmp_path: Path) -> None:
-    expected, state = golden("yolov3"), rebuilt("yolov3")
-    loaded = load(darknet_file(state, tmp_path / "a.weights"), "yolov3", folded=False)
-    assert loaded.classes == 80
-    assert loaded.report.floats == 62_001_757
-    assert_golden(loaded.network, expected)
-    fold_batchnorm(loaded.network)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in loaded.network.modules())
-    assert_golden(loaded.network, expected)
-
-
-@pytest.mark.parametrize("folded", [False, True])
-def test_tiny_equals_the_golden_output(shared_data: Path, folded: bool) -> None:
-    loaded = load(shared_data / "weights" / "yolov3-tiny.weights", folded=folded)
-    assert (loaded.name, loaded.classes, loaded.report.floats) == ("yolov3_tiny", 80, 8_858_734)
-    assert_golden(loaded.network, golden("yolov3-tiny_real"))
 
 
 def test_full_has_the_official_names_and_shapes() -> None:

@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from goldens import golden, rebuilt
 from torch import Tensor, nn
 
 from mot.errors import WeightsError
 from mot.models import yolox
 from mot.models.loading import load
 from mot.models.yolox import YOLOX, Network, decode, place
-from mot.perception import nms
 
 FLOOR = 2e-5  # noise of float32, relative to the largest value of an output
 State = dict[str, Tensor]
@@ -45,58 +43,8 @@ def network_of(name: str, state: State) -> Network:
     return network.eval().requires_grad_(False)
 
 
-@pytest.fixture(scope="module", params=[("yolox_nano_80", "yolox_nano"), ("yolox_s_1", "yolox_s")])
-def official(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
-    """A golden's arrays, and its checkpoint as Megvii's trainer writes it."""
-    arrays, path = golden(request.param[0]), tmp_path_factory.mktemp("yolox") / f"{request.param[1]}.pth"
-    state = {key: torch.from_numpy(value) for key, value in rebuilt(request.param[0]).items()}
-    best = {"best_ap": np.float64(0.25), "curr_ap": None}
-    torch.save({"start_epoch": 3, "model": state, "optimizer": {}, **best}, path)
-    return arrays, path
-
-
 def near(ours: Tensor, theirs: np.ndarray[Any, Any]) -> bool:
     return bool(np.abs(ours.numpy() - theirs).max() <= 3 * FLOOR * np.abs(theirs).max())
-
-
-@pytest.mark.data
-@pytest.mark.parametrize("folded", [False, True])
-def test_equal_to_the_official_network(official: tuple[Any, Path], folded: bool) -> None:
-    arrays, path = official
-    loaded = load(path, folded=folded)
-    assert loaded.name == path.stem
-    for frames in ([0], [0, 1, 1, 0]):
-        x = torch.from_numpy(arrays["image"])[frames].float()
-        boxes, scores = loaded.network(x)
-        theirs = arrays["boxes"][frames]
-        size, centre = boxes[..., 2:] - boxes[..., :2], (boxes[..., :2] + boxes[..., 2:]) / 2
-        assert near(torch.cat([centre, size], dim=2), theirs[..., :4])
-        assert isinstance(loaded.network, Network)
-        rows = torch.cat([each.flatten(2) for each in loaded.network.maps(x)], dim=2).transpose(1, 2)
-        objects, kinds = rows[..., 4].sigmoid(), rows[..., 5:].sigmoid()
-        assert near(objects, theirs[..., 4])
-        torch.testing.assert_close(scores, objects[..., None] * kinds)
-        if frames == [0]:
-            known = kinds.flatten()[::7]
-            assert near(known, arrays["classes_every_7th"][: len(known)])
-
-
-@pytest.mark.data
-def test_equal_to_the_official_detections(official: tuple[Any, Path]) -> None:
-    """The official code keeps the best class of a box; no two boxes of the goldens overlap enough for one to go."""
-    arrays, path = official
-    loaded = load(path)
-    boxes, scores = loaded.network(torch.from_numpy(arrays["image"][:1]).float())
-    scores = scores * (scores == scores.amax(dim=2, keepdim=True))
-    found = nms.candidates(
-        boxes, scores, torch.arange(loaded.classes), float(arrays["confidence"]), scores.numel()
-    )
-    kept = nms.suppress(found, 0.65)
-    valid, theirs = kept.valid[0], arrays["dets0"]  # x1 y1 x2 y2 object class label
-    assert int(valid.sum()) == len(theirs)
-    assert near(kept.xyxy[0][valid], theirs[:, :4])
-    assert near(kept.scores[0][valid], theirs[:, 4] * theirs[:, 5])
-    assert kept.labels[0][valid].tolist() == theirs[:, 6].astype(int).tolist()
 
 
 # Tensors, those that count batches, and floats: as measured of the official networks.

@@ -11,7 +11,7 @@ from mot.perception import nms
 def textbook(
     boxes: torch.Tensor, scores: torch.Tensor, threshold: float, overlap: float
 ) -> list[tuple[int, int]]:
-    """(anchor, class) kept, best first: each box has its best class; take the best, drop what overlaps it, again."""
+    """(anchor, class) kept: each box has its best class; take the best, drop what overlaps it, again."""
     best = [row.index(max(row)) for row in scores.tolist()]
     rows = [(-scores[a, c].item(), a, c) for a, c in enumerate(best)]
     rest = sorted(row for row in rows if -row[0] > threshold)

@@ -1,8 +1,8 @@
 """How our networks give what a golden file holds: by family a table of the arrays' names.
 
-A function of a table takes what our network answered, the array that is wanted, and what the name says besides, and
-gives ours: values, whose largest difference counts, or `Rows`, with boxes in four columns. What is picked by its
-score is put in the golden's order first, since nearly equal scores are no order.
+A function of a table takes what our network answered and what the name says besides, and gives the array: values,
+whose largest difference counts, or `Rows`, with boxes in four columns. What is picked by its score is put in the
+golden's order first, since nearly equal scores are no order.
 """
 
 from __future__ import annotations
@@ -75,21 +75,26 @@ def centred(boxes: Tensor) -> Tensor:
     return torch.cat([(low + high) / 2, high - low], dim=-1)
 
 
-def suppressed(boxes: Tensor, scores: Tensor, threshold: float, iou: float) -> nms.Candidates:
-    """What NMS leaves of one picture, best first: boxes (A, 4), scores (A, C)."""
+def suppressed(
+    boxes: Tensor, scores: Tensor, threshold: float, iou: float, limit: int = 8192
+) -> nms.Candidates:
+    """What NMS leaves of one picture, best first: boxes (A, 4), scores (A, C).
+
+    The limit keeps the overlaps of all pairs in memory; it lies far above what a golden keeps.
+    """
     labels = torch.arange(scores.shape[1])
-    kept = nms.suppress(nms.candidates(boxes[None], scores[None], labels, threshold, scores.numel()), iou)
+    kept = nms.suppress(nms.candidates(boxes[None], scores[None], labels, threshold, limit), iou)
     return nms.Candidates(*(part[0, kept.valid[0]] for part in kept))
 
 
 def align(ours: Tensor, theirs: Tensor) -> Tensor:
     """Which of our boxes each of theirs is; both (N, 5), the score last."""
     if len(ours) != len(theirs):
-        raise InputError(f"{len(ours)} boxes, expected {len(theirs)}")
+        raise InputError(f"has {len(ours)} boxes, expected {len(theirs)}")
     weight = torch.tensor([1, 1, 1, 1, 1e4])  # boxes clipped at 0 may be alike: scores tell them apart
-    rows = ((ours - theirs[:, None]).abs() * weight).amax(dim=2).argmin(dim=1)
+    rows = torch.cdist(theirs * weight, ours * weight, p=torch.inf).argmin(dim=1)
     if len(set(rows.tolist())) != len(rows):
-        raise InputError(f"{len(rows)} boxes that are not all the golden's")
+        raise InputError(f"has {len(rows)} boxes that are not all the golden's")
     return rows
 
 
@@ -116,11 +121,6 @@ def placed(boxes: Tensor, like: tuple[Tensor, Tensor], seen: Seen, clip: bool) -
     return torch.from_numpy(Letterbox.fit(source, (height, width), how).to_source(boxes.double().numpy()))
 
 
-def golden_rows(seen: Seen, name: str) -> Tensor:
-    """An array of the file."""
-    return torch.from_numpy(seen.golden[name])
-
-
 # YOLOv3 and YOLOX
 
 
@@ -131,20 +131,20 @@ def logits(seen: Seen) -> Tensor:
     return torch.cat([each.permute(0, 1, 3, 4, 2).flatten(1, 3) for each in maps], dim=1)
 
 
-def yolo_boxes(seen: Seen, wanted: Array) -> Rows:
+def yolo_boxes(seen: Seen) -> Rows:
     return Rows(torch.cat([centred(seen.out[0]), logits(seen)[..., 4:5].sigmoid()], dim=2))
 
 
-def yolo_classes(seen: Seen, wanted: Array) -> Tensor:
+def yolo_classes(seen: Seen) -> Tensor:
     return logits(seen)[..., 5:].sigmoid()
 
 
-def yolo_scores(seen: Seen, wanted: Array) -> Tensor:
+def yolo_scores(seen: Seen) -> Tensor:
     scores: Tensor = seen.out[1]
     return scores
 
 
-def yolox_detections(seen: Seen, wanted: Array, picture: str) -> Rows:
+def yolox_detections(seen: Seen, picture: str) -> Rows:
     """x1 y1 x2 y2 object class label, of a box its best class alone."""
     boxes, scores = (each[int(picture)] for each in seen.out)
     best = scores * (scores == scores.amax(dim=1, keepdim=True))
@@ -152,7 +152,7 @@ def yolox_detections(seen: Seen, wanted: Array, picture: str) -> Rows:
     values = logits(seen)[int(picture), kept.rows, 4:].sigmoid()
     kinds = values[torch.arange(len(values)), 1 + kept.labels]
     ours = torch.cat([kept.xyxy, values[:, :1], kinds[:, None], kept.labels[:, None]], dim=1)
-    theirs = torch.from_numpy(wanted)
+    theirs = torch.from_numpy(seen.golden[f"dets{picture}"])
     return Rows(ours[align(ours[:, :5], theirs[:, :5])])
 
 
@@ -171,27 +171,28 @@ def vectors(joint: Joint) -> Tensor:
     return normalize(columns.gather(2, index), dim=1).transpose(1, 2)
 
 
-def jde_boxes(seen: Seen, wanted: Array) -> Rows:
+def jde_boxes(seen: Seen) -> Rows:
     return Rows(torch.cat([centred(seen.out.boxes), seen.out.scores], dim=2))
 
 
-def jde_embeddings(seen: Seen, wanted: Array) -> Tensor:
+def jde_embeddings(seen: Seen) -> Tensor:
     return vectors(seen.out)
 
 
-def jde_raw(seen: Seen, wanted: Array, scale: str) -> Tensor:
+def jde_raw(seen: Seen, scale: str) -> Tensor:
     """The official network joins a head and its embeddings."""
     return torch.cat(seen.maps[2 * int(scale) : 2 * int(scale) + 2], dim=1)
 
 
-def jde_detections(seen: Seen, wanted: Array) -> Rows:
+def jde_detections(seen: Seen) -> Rows:
     """x1 y1 x2 y2 score of the first picture, on the canvas: as many of the best as the file keeps."""
     kept = suppressed(seen.out.boxes[0], seen.out.scores[0], *JDE_NMS)
-    ours = torch.cat([kept.xyxy, kept.scores[:, None]], dim=1)[: len(wanted)]
-    return Rows(ours[align(ours, torch.from_numpy(wanted))])
+    theirs = torch.from_numpy(seen.golden["det_boxes"])
+    ours = torch.cat([kept.xyxy, kept.scores[:, None]], dim=1)[: len(theirs)]
+    return Rows(ours[align(ours, theirs)])
 
 
-def jde_anchors(seen: Seen, wanted: Array) -> Tensor:
+def jde_anchors(seen: Seen) -> Tensor:
     return torch.tensor(seen.loaded.network.anchors)
 
 
@@ -205,7 +206,7 @@ JDE: Outputs = {
 }
 
 
-def centre_map(seen: Seen, wanted: Array, name: str) -> Tensor:
+def centre_map(seen: Seen, name: str) -> Tensor:
     return seen.maps[CENTRE_MAPS.index(name) % 4]
 
 
@@ -216,25 +217,28 @@ def peaks(joint: Joint) -> Tensor:
 
 def cell_rows(seen: Seen) -> tuple[Tensor, Tensor]:
     """Our rows in the order of the file's `cells`, and x1 y1 x2 y2 score label of each, in cells."""
-    rows, theirs = peaks(seen.out), golden_rows(seen, "cells")
+    rows, theirs = peaks(seen.out), torch.from_numpy(seen.golden["cells"])
     scores, labels = seen.out.scores[0, rows].max(dim=1)
     ours = torch.cat([seen.out.boxes[0, rows] / STRIDE, scores[:, None], labels[:, None]], dim=1)
     order = align(ours[:, :5], theirs[:, :5])
     return rows[order], ours[order]
 
 
-def centre_cells(seen: Seen, wanted: Array) -> Rows:
+def centre_cells(seen: Seen) -> Rows:
     return Rows(cell_rows(seen)[1], px=STRIDE)
 
 
-def centre_boxes(seen: Seen, wanted: Array) -> Rows:
+def centre_boxes(seen: Seen) -> Rows:
     """x1 y1 x2 y2 score, in the picture."""
     values = cell_rows(seen)[1]
-    like = golden_rows(seen, "cells")[:, :4] * STRIDE, torch.from_numpy(wanted)[:, :4]
+    like = (
+        torch.from_numpy(seen.golden["cells"])[:, :4] * STRIDE,
+        torch.from_numpy(seen.golden["boxes"])[:, :4],
+    )
     return Rows(torch.cat([placed(values[:, :4] * STRIDE, like, seen, clip=False), values[:, 4:5]], dim=1))
 
 
-def centre_features(seen: Seen, wanted: Array) -> Tensor:
+def centre_features(seen: Seen) -> Tensor:
     return vectors(seen.out)[0, cell_rows(seen)[0]]
 
 
@@ -253,38 +257,39 @@ FAIRMOT: Outputs = {
 def paddle_rows(seen: Seen) -> tuple[Tensor, Tensor]:
     """Our rows in the order of the file's `dets`, and label score x1 y1 x2 y2 of each, in the picture.
 
-    JDE ends in NMS and clips at 0, FairMOT does neither.
+    JDE ends in NMS, of the best 2000, and clips at 0; FairMOT does neither. Either gives 500 at most.
     """
     boxes, scores = seen.out[0][0], seen.out[1][0]
     centres = seen.loaded.name.startswith("fairmot")
-    rows = peaks(seen.out) if centres else suppressed(boxes, scores, *JDE_NMS).rows
-    theirs = golden_rows(seen, "dets")
+    rows = peaks(seen.out) if centres else suppressed(boxes, scores, *JDE_NMS, 2000).rows[:500]
+    theirs = torch.from_numpy(seen.golden["dets"])
     if len(rows) != len(theirs):
-        raise InputError(f"{len(rows)} boxes, expected {len(theirs)}")
+        raise InputError(f"has {len(rows)} boxes, expected {len(theirs)}")
     best, labels = scores[rows].max(dim=1)
     xyxy = placed(boxes[rows], (boxes[rows], theirs[:, 2:]), seen, clip=not centres)
-    order = align(torch.cat([xyxy, best[:, None]], dim=1), theirs[:, [2, 3, 4, 5, 1]])
+    order = align(torch.cat([xyxy.float(), best[:, None]], dim=1), theirs[:, [2, 3, 4, 5, 1]])
     return rows[order], torch.cat([labels[:, None], best[:, None], xyxy], dim=1)[order]
 
 
-def paddle_detections(seen: Seen, wanted: Array) -> Rows:
-    whole = np.array_equal(wanted[:, 2:], wanted[:, 2:].round())
+def paddle_detections(seen: Seen) -> Rows:
+    theirs = seen.golden["dets"][:, 2:]
+    whole = np.array_equal(theirs, theirs.round())
     return Rows(paddle_rows(seen)[1], first=2, slack=0.5 * whole)
 
 
-def paddle_embeddings(seen: Seen, wanted: Array) -> Tensor:
+def paddle_embeddings(seen: Seen) -> Tensor:
     return vectors(seen.out)[0, paddle_rows(seen)[0]]
 
 
-def paddle_head(seen: Seen, wanted: Array, scale: str) -> Tensor:
+def paddle_head(seen: Seen, scale: str) -> Tensor:
     return (seen.maps[::2] if seen.loaded.spec.kind == "joint" else seen.maps)[int(scale)]
 
 
-def paddle_identity(seen: Seen, wanted: Array, scale: str) -> Tensor:
+def paddle_identity(seen: Seen, scale: str) -> Tensor:
     return seen.maps[1::2][int(scale)]
 
 
-def paddle_yolox_head(seen: Seen, wanted: Array, part: str, scale: str) -> Tensor:
+def paddle_yolox_head(seen: Seen, part: str, scale: str) -> Tensor:
     first = {"reg": slice(5), "cls": slice(5, None)}
     return seen.maps[int(scale)][:, first[part]]
 
@@ -306,12 +311,12 @@ PADDLE_DETECTOR: Outputs = {
 # ReID
 
 
-def reid_vectors(seen: Seen, wanted: Array) -> Tensor:
+def reid_vectors(seen: Seen) -> Tensor:
     out: Tensor = seen.out
     return out
 
 
-def reid_map(seen: Seen, wanted: Array) -> Tensor:
+def reid_map(seen: Seen) -> Tensor:
     return seen.maps[-1]
 
 

@@ -17,6 +17,8 @@ from mot.perception.backends.signature import Arrays, Port, Signature, check_rea
 
 # precision -> OpenVINO's name, and what the processor must then say that it can
 _PRECISIONS = {"fp32": ("f32", "FP32"), "bf16": ("bf16", "BF16"), "fp16": ("f16", "FP16")}
+# Older ones read an ONNX file's external data from outside its folder (seen in 2026.0).
+_MIN_FOR_ONNX = (2026, 4)
 _HEAD = 4096  # bytes in which an IR file says <net
 
 
@@ -114,7 +116,14 @@ def _read(core: Any, path: Path) -> Any:
     """The network, not compiled yet; checked first, because OpenVINO tries every format it knows, aloud."""
     check_readable(path)
     files = [path]
-    if path.suffix != ".onnx":
+    if path.suffix == ".onnx":
+        version = _library().__version__
+        if tuple(map(int, version.split(".")[:2])) < _MIN_FOR_ONNX:
+            least = ".".join(map(str, _MIN_FOR_ONNX))
+            raise ConfigError(
+                f"openvino {version}: expected {least} or later for ONNX files: {install_hint('openvino')}"
+            )
+    else:
         with path.open("rb") as stream:
             if path.suffix != ".xml" or b"<net" not in stream.read(_HEAD):
                 raise WeightsError(
