@@ -25,6 +25,8 @@ NEEDED_BY = {
         "test_opencv.py",
         "test_video*.py",
         "perception/test_preprocess.py",
+        "perception/test_networks_on_video.py",
+        "models/test_goldens.py",
     ),
     "pooch": ("weights/test_fetch.py", "cli/test_weights.py"),
 }

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SHARED
 from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
-PARITY = SHARED / "parity"
+PARITY = Path(__file__).resolve().parents[2] / "shared" / "parity"
 
 
 def golden(name: str) -> Arrays:

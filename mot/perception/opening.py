@@ -223,5 +223,6 @@ def _computes(kind: str, device: torch.device) -> bool:
         return kind == "fp16" or torch.cuda.is_bf16_supported(including_emulation=False)
     # torch before 2.10 cannot say what a CPU has
     features: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    wanted = ("avx512_bf16", "amx_bf16") if kind == "bf16" else ("amx_fp16", "avx512_fp16")
+    # avx512_fp16 alone is not enough: torch's convolutions were slower with it than in fp32
+    wanted = ("avx512_bf16", "amx_bf16") if kind == "bf16" else ("amx_fp16",)
     return any(features.get(name, False) for name in wanted)

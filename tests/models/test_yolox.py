@@ -133,6 +133,7 @@ def test_other_sizes_and_batches_and_types() -> None:
     assert [each.dtype for each in low(x.bfloat16())] == [torch.float32, torch.float32]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_can_be_traced() -> None:
     network = network_of("yolox_nano", random_state("yolox_nano", 1))
     traced = torch.jit.trace(network, torch.rand(1, 3, 32, 32), check_trace=False)  # type: ignore[no-untyped-call]

@@ -18,38 +18,48 @@ from truth import scores
 from mot.engine.tracker import Tracker
 from mot.formats.mot_text import format_tracks
 
+# A detector's own thresholds, and a look's own gate: each chosen once, with DeepSORT, and kept for all rows.
 OSNET = ["reid_weights={weights}/osnet_x0_25_msmt17.onnx", "reid.model=onnx"]
 REID_0288 = [
     "reid_weights={weights}/openvino/person-reidentification-retail-0288.xml",
     "reid.model=openvino",
     "reid.preprocess=openvino",
 ]
-NANO = ["det_weights={weights}/yolox_nano.onnx", "detector.head=yolox", "detector.input_size=null"]
-NANO_768 = [*NANO[:2], "detector.model=openvino", "detector.input_size=768"]
-RETAIL_0013 = [
+NANO = ["det_weights={weights}/yolox_nano.onnx", "detector.head=yolox", "detector.nms_threshold=0.65"]
+NANO_416 = [*NANO, "detector.input_size=null"]
+NANO_768 = [*NANO, "detector.model=openvino", "detector.input_size=768"]
+RETAIL = [
     "det_weights={weights}/openvino/person-detection-retail-0013.xml",
     "detector.head=ssd",
     "detector.decoded=true",
     "detector.labels=[background, person]",
     "detector.preprocess=openvino",
     "detector.input_size=null",
+    "detector.nms_threshold=0.65",
 ]
-OFFICIAL = ["tracker.nn_nearest=1"]
-WITH_REID = ["tracker.with_reid=true"]
+SURE = ["detector.score_threshold=0.6"]
+LOOK = ["tracker.max_cosine_distance=0.25"]
+LOOK_0288 = ["tracker.max_cosine_distance=0.4"]
+LOW = ["tracker.high_threshold=0.4", "tracker.low_threshold=0.2", "tracker.new_threshold=0.5"]
+WITH_REID = ["tracker.with_reid=true", "tracker.proximity_threshold=0.95", "tracker.low_threshold=0.3"]
+CLOSE, CLOSE_0288 = ["tracker.appearance_threshold=0.15"], ["tracker.appearance_threshold=0.24"]
 
 ROWS: dict[str, tuple[str, list[str]]] = {
-    "YOLOv3-tiny 608, OSNet: DeepSORT as published": ("deepsort.yml", [*OSNET, *OFFICIAL]),
-    "YOLOv3-tiny 608, OSNet: DeepSORT": ("deepsort.yml", OSNET),
-    "YOLOv3-tiny 608, stripes: DeepSORT (deepsort.yml)": ("deepsort.yml", []),
-    "YOLOX-nano 416, OSNet: DeepSORT": ("deepsort.yml", [*NANO, *OSNET]),
-    "YOLOX-nano 416: ByteTrack": ("bytetrack.yml", NANO),
-    "YOLOX-nano 416, OSNet: BoT-SORT": ("botsort.yml", [*NANO, *OSNET, *WITH_REID]),
-    "retail-0013, 0288: DeepSORT": ("deepsort.yml", [*RETAIL_0013, *REID_0288]),
-    "retail-0013: ByteTrack": ("bytetrack.yml", RETAIL_0013),
-    "retail-0013, 0288: BoT-SORT": ("botsort.yml", [*RETAIL_0013, *REID_0288, *WITH_REID]),
-    "YOLOX-nano 768, OSNet: DeepSORT": ("deepsort.yml", [*NANO_768, *OSNET]),
-    "YOLOX-nano 768: ByteTrack": ("bytetrack.yml", NANO_768),
-    "YOLOX-nano 768, OSNet: BoT-SORT (botsort_reid.yml)": ("botsort_reid.yml", []),
+    "YOLOv3-tiny 608, stripes: DeepSORT (`deepsort.yml`)": ("deepsort.yml", []),
+    "YOLOv3-tiny 608, OSNet: DeepSORT as published": ("deepsort.yml", [*OSNET, "tracker.nn_nearest=1"]),
+    "YOLOv3-tiny 608, OSNet: DeepSORT": ("deepsort.yml", [*OSNET, *LOOK]),
+    "YOLOX-nano 416, OSNet: DeepSORT": ("deepsort.yml", [*NANO_416, *SURE, *OSNET, *LOOK]),
+    "YOLOX-nano 416: ByteTrack": ("bytetrack.yml", [*NANO_416, "tracker.low_threshold=0.3"]),
+    "YOLOX-nano 416, OSNet: BoT-SORT": ("botsort.yml", [*NANO_416, *OSNET, *WITH_REID, *CLOSE]),
+    "retail-0013, 0288: DeepSORT": ("deepsort.yml", [*RETAIL, *REID_0288, *LOOK_0288]),
+    "retail-0013: ByteTrack": ("bytetrack.yml", [*RETAIL, *LOW]),
+    "retail-0013, 0288: BoT-SORT": (
+        "botsort.yml",
+        [*RETAIL, *REID_0288, *WITH_REID, *LOW, *CLOSE_0288],
+    ),
+    "YOLOX-nano 768, OSNet: DeepSORT": ("deepsort.yml", [*NANO_768, *SURE, *OSNET, *LOOK]),
+    "YOLOX-nano 768: ByteTrack": ("bytetrack.yml", [*NANO_768, "tracker.low_threshold=0.3"]),
+    "YOLOX-nano 768, OSNet: BoT-SORT (`botsort_reid.yml`)": ("botsort_reid.yml", []),
 }
 
 
