@@ -13,8 +13,7 @@ NEEDED_BY = {
     "torch": (
         "test_accuracy.py",
         "models/*",
-        "perception/test_n*",
-        "perception/test_preprocess.py",
+        "perception/*",
         "cli/test_track.py",
         "cli/test_track_weights.py",
     ),
@@ -26,6 +25,7 @@ NEEDED_BY = {
         "test_video*.py",
         "perception/test_preprocess.py",
         "perception/test_networks_on_video.py",
+        "perception/test_opening.py",
         "models/test_goldens.py",
     ),
     "pooch": ("weights/test_fetch.py", "cli/test_weights.py"),

@@ -61,6 +61,27 @@ def test_deepsort_with_the_default_weights(shared_data: Path, text: str) -> None
     assert found["IDF1"] >= 77
 
 
+def test_narrow_numbers_track_as_well(shared_data: Path, weights: object, text: str) -> None:
+    """`precision: auto`, within 0.3 of float32 where this CPU has bf16, and float32 itself where not."""
+    narrow = scores(shared_data, track(shared_data, "deepsort.yml", ["runtime.precision=auto"]))
+    assert narrow["HOTA"] >= scores(shared_data, text)["HOTA"] - 0.3
+
+
+COMBINATIONS = {
+    "YOLOv3-tiny 608, OSNet: DeepSORT": 53,  # as issue 5 asks
+    "YOLOX-nano 768, OSNet: BoT-SORT (`botsort_reid.yml`)": 60,
+}
+
+
+@pytest.mark.parametrize("title", COMBINATIONS)
+def test_free_networks_together(shared_data: Path, weights: object, title: str) -> None:
+    from combinations import ROWS
+
+    name, changes = ROWS[title]
+    filled = [change.format(weights=shared_data / "weights") for change in changes]
+    assert scores(shared_data, track(shared_data, name, filled))["HOTA"] >= COMBINATIONS[title]
+
+
 def test_detector_alone(shared_data: Path, weights: object) -> None:
     tracker = Tracker.from_config("sort.yml", overrides=["runtime.device=cpu"])
     truth = np.loadtxt(shared_data / "mot15" / "train" / SEQUENCE / "gt" / "gt.txt", delimiter=",")

@@ -1,4 +1,4 @@
-"""Exported networks (ONNX, OpenVINO) in the place of torch's; a head of `mot.perception.heads` reads what they give."""
+"""Exported networks (ONNX, OpenVINO) in the place of torch's; a head reads what a detector gives."""
 
 from __future__ import annotations
 

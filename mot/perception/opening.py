@@ -69,17 +69,17 @@ class TorchNetwork:
     Args:
         module: float32, in evaluation mode.
         place: where it runs.
-        singly: whether the pictures of a batch go through one by one on a CPU: the last bits of a forward pass
-            change with the number of pictures in it, so this is what makes a result independent of
-            `runtime.batch`; and it is the fastest way there (YOLOv3-tiny at 608x480 on two cores: 49 ms a frame
-            alone, 56 by four, 64 by sixteen).
+        kind: what it is. But for ReID, whose batches are all of one size, the pictures of a batch go through one by
+            one on a CPU: the last bits of a forward pass change with the number of pictures in it, so this is what
+            makes a result independent of `runtime.batch`; and it is the fastest way there (YOLOv3-tiny at 608x480
+            on two cores: 49 ms a frame alone, 56 by four, 64 by sixteen).
     """
 
-    def __init__(self, module: nn.Module, place: Place, singly: bool) -> None:
-        self.precision = resolve_precision(place.precision, place.device)
+    def __init__(self, module: nn.Module, place: Place, kind: Kind) -> None:
+        self.precision = resolve_precision(place.precision, place.device, kind)
         self._dtype = DTYPES[self.precision]
         self._module = module.to(place.device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._singly = singly and place.device.type == "cpu"
+        self._singly = kind != "reid" and place.device.type == "cpu"
 
     def __call__(self, x: Tensor) -> Any:
         """The network's answer to (B, 3, H, W) float32."""
@@ -160,7 +160,7 @@ def _open_torch(
     asked = config.preprocess or (known.preprocess if known else None)
     if asked is None and loaded.preprocess in TWINS:
         _log.warning("%s: taken as %s; it is %s", path.name, loaded.preprocess, TWINS[loaded.preprocess])
-    network = TorchNetwork(loaded.network, place, singly=kind != "reid")
+    network = TorchNetwork(loaded.network, place, kind)
     reid = isinstance(config, EmbedderConfig)
     size = config.crop_size if isinstance(config, EmbedderConfig) else config.input_size
     return Network(
@@ -201,17 +201,18 @@ def labels_of(config: DetectorConfig | EmbedderConfig, classes: int) -> tuple[st
     return names if len(names) == classes else label_names(classes)
 
 
-def resolve_precision(name: str, device: torch.device) -> str:
-    """`auto`, `fp32`, `bf16` or `fp16` as what this device computes with at full speed.
+def resolve_precision(name: str, device: torch.device, kind: Kind = "detector") -> str:
+    """`auto`, `fp32`, `bf16` or `fp16` as what a network of this kind computes with.
 
-    `auto` is bf16 on a CPU that has it, where it was measured to track as well (tools/bench/README.md), else fp32.
+    `auto` is bf16 for what detects, on a CPU that has it: two to four times faster. ReID gains little by it and
+    loses identities (tools/bench/README.md); everything else is fp32.
 
     Raises:
-        ConfigError: this device has no such numbers.
+        ConfigError: this device has no such numbers, or only slow ones.
     """
-    has = ["fp32", *(kind for kind in ("bf16", "fp16") if _computes(kind, device))]
+    has = ["fp32", *(one for one in ("bf16", "fp16") if _computes(one, device))]
     if name == "auto":
-        return "bf16" if "bf16" in has and device.type == "cpu" else "fp32"
+        return "bf16" if "bf16" in has and device.type == "cpu" and kind != "reid" else "fp32"
     if name not in has:
         raise ConfigError(f"runtime.precision: {device} has no {name}; use {', '.join(has)} or auto")
     return name

@@ -67,8 +67,8 @@ class RuntimeConfig:
 
     Attributes:
         device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:n`.
-        precision: number format of the networks: `fp32`, `bf16` or `fp16`; `auto`: the fastest of the device that
-            was measured to track as well as fp32.
+        precision: number format of the networks: `fp32`, `bf16` or `fp16`; `auto`: bf16 for what detects, on a CPU
+            that has it, fp32 for the rest.
         batch: frames in one forward pass; a live source always goes frame by frame.
         threads: CPU threads of the networks; None leaves it to torch.
     """

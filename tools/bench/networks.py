@@ -14,6 +14,7 @@ import time
 import torch
 from torch import nn
 
+from mot.errors import ConfigError
 from mot.models.folding import fold_batchnorm
 from mot.models.registry import MODELS
 from mot.perception.opening import Place, TorchNetwork, resolve_precision
@@ -57,10 +58,10 @@ def variants(name: str, device: torch.device) -> dict[str, Plain | TorchNetwork]
     for precision in ("fp32", "bf16", "fp16"):
         try:
             place = Place(device, resolve_precision(precision, device))
-        except Exception as error:
+        except ConfigError as error:
             print(error)
             continue
-        made[precision] = TorchNetwork(build(name, True), place, singly=False)
+        made[precision] = TorchNetwork(build(name, True), place, MODELS[name].kind)
     return made
 
 
@@ -77,7 +78,8 @@ def main() -> None:
         if args.only not in name:
             continue
         x = torch.rand(count, 3, height, width, device=device).to(memory_format=torch.channels_last)
-        networks, least = variants(name, device), {}
+        networks = variants(name, device)
+        least: dict[str, float] = {}
         for _ in range(args.rounds + 1):  # the first warms up
             for kind, network in networks.items():
                 started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Exported networks made here: every layout and every fault. The real ones: test_nbackends_real.py."""
+"""Exported networks made here: every layout and every fault. The real ones: test_backends_real.py."""
 
 from __future__ import annotations
 
