@@ -165,3 +165,51 @@ def test_verify_fails_on_damage_absence_and_strangers(mine: Path, tmp_path: Path
     for argv in (["verify"], ["verify", "one"], ["verify", str(mine / "one.pt")]):
         assert main(argv) == 1
         assert f"damaged  {mine / 'one.pt'} (expected 13 bytes" in capsys.readouterr().out
+
+
+def test_inspect_says_what_a_file_is_and_how_to_use_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip("torch")
+    from mot.models.registry import MODELS
+
+    path = tmp_path / "mine.pth"
+    state = MODELS["osnet_x0_25"].build(1).state_dict()
+    torch.save(
+        {"state_dict": {f"module.{k}": v for k, v in state.items()} | {"classifier.bias": torch.ones(7)}},
+        path,
+    )
+    assert main(["inspect", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "mine.pth (torch, " in said
+    assert "network    osnet_x0_25, a reid network; tensors named as by torchreid" in said
+    assert "1 not used (classifier.bias)" in said
+    assert "embedding  512 numbers" in said
+    _, _, config = said.partition("config\n")
+    import yaml
+
+    assert yaml.safe_load(config) == {
+        "reid_weights": str(path),
+        "reid": {"model": "osnet_x0_25", "crop_size": [256, 128], "preprocess": "torchreid"},
+    }
+    path.write_bytes(path.read_bytes()[:-100])
+    assert main(["inspect", str(path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.data
+def test_inspect_reads_exported_files(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("openvino")
+    weights = shared_data / "weights"
+    files = ("yolox_nano.onnx", "osnet_x0_25_msmt17.onnx", "openvino/person-detection-retail-0013.xml")
+    assert main(["inspect", *(str(weights / file) for file in files)]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "images (1, 3, 416, 416)",
+        "head: yolox",
+        "preprocess: torchreid",
+        "head: ssd",
+        "model: openvino",
+    ):
+        assert words in said

@@ -199,3 +199,15 @@ def test_from_config_loads_what_the_config_names(shared_data: Path, monkeypatch:
     assert record["networks"]["detector"]["model"] == "yolov3_tiny"
     assert record["networks"]["reid"]["backend"] == "torch"
     assert tracker.label_names[0] == "person"
+
+
+@pytest.mark.parametrize(
+    ("change", "rows"),
+    [("min_area=199", 1), ("min_area=201", 0), ("max_aspect=0.51", 1), ("max_aspect=0.49", 0)],
+)
+def test_small_and_wide_boxes_are_kept_back_but_tracked(video: list[Frame], change: str, rows: int) -> None:
+    """The track's box is 10 wide and 20 high."""
+    tracker = Tracker.from_config("sort.yml", overrides=[f"report.{change}"], detector=Boxes())
+    last = [tracks for _, tracks in tracker.track(video)][-1]
+    assert len(last) == rows
+    assert last.assigned.tolist()[1] == 1

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from mot import Tracker
 from mot.errors import ConfigError, InputError, WeightsError
 from mot.perception.detector import Detector
 from mot.perception.embedder import Embedder
@@ -148,3 +149,83 @@ def test_devices_by_name() -> None:
     assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(ConfigError, match="on this machine"):
         resolve_device("cuda:99")
+
+
+@pytest.mark.parametrize(
+    ("changes", "backends"),
+    [
+        (
+            ["det_weights={}/yolox_nano.onnx", "detector.head=yolox", "detector.input_size=null"],
+            ("onnx", "onnx"),
+        ),
+        (
+            [
+                "det_weights={}/openvino/person-detection-retail-0013.xml",
+                "detector.head=ssd",
+                "detector.decoded=true",
+                "detector.labels=[background, person]",
+                "detector.preprocess=openvino",
+                "detector.input_size=null",
+            ],
+            ("openvino", "onnx"),
+        ),
+        (
+            [
+                "det_weights={}/yolox_nano.onnx",
+                "detector.head=yolox",
+                "detector.model=openvino",
+                "detector.input_size=640",
+            ],
+            ("openvino", "onnx"),
+        ),
+    ],
+)
+def test_exported_networks_find_and_tell_apart_the_same_people(
+    shared_data: Path, frames: list[Frame], changes: list[str], backends: tuple[str, str]
+) -> None:
+    for name in backends:
+        pytest.importorskip({"onnx": "onnxruntime"}.get(name, name))
+    weights = shared_data / "weights"
+    reid = ["reid_weights={}/osnet_x0_25_msmt17.onnx", "reid.model=auto", "detector.nms_threshold=0.65"]
+    tracker = Tracker.from_config(
+        "deepsort.yml", overrides=[change.format(weights) for change in (*changes, *reid)]
+    )
+    record = tracker.record()["networks"]
+    assert (record["detector"]["backend"], record["reid"]["backend"]) == backends
+    here, there = tracker.observe(frames[:2])
+    assert set(here.labels.tolist()) == {tracker.label_names.index("person")}
+    assert here.embeddings is not None
+    assert there.embeddings is not None
+    assert here.embeddings.shape == (len(here), 512)
+    from mot.boxes import iou
+
+    same = iou(here.xyxy, there.xyxy) > 0.6
+    alike = here.embeddings @ there.embeddings.T
+    assert same.sum() >= 2
+    assert alike[same].min() > alike[~same].mean()
+    (alone,) = tracker.observe(frames[1:2])
+    assert np.array_equal(alone.xyxy, there.xyxy)
+
+
+def test_exported_files_say_what_they_are_missing(shared_data: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    nano, osnet = (shared_data / "weights" / f"{name}.onnx" for name in ("yolox_nano", "osnet_x0_25_msmt17"))
+    with pytest.raises(
+        ConfigError, match=r"yolox_nano.onnx gives output .1, 3549, 85. .*head: yolox, decoded: false"
+    ):
+        detector_of(DetectorConfig(), nano)
+    with pytest.raises(
+        ConfigError, match=r"takes \[416, 416\] only, not \[608\]; .*detector.model: openvino"
+    ):
+        detector_of(DetectorConfig(head="yolox", input_size=(608,)), nano)
+    with pytest.raises(ConfigError, match="does not say how pictures go in; known: darknet"):
+        detector_of(DetectorConfig(head="yolox"), nano)
+    with pytest.raises(ConfigError, match="expected 1 x cells x"):
+        detector_of(DetectorConfig(head="yolox", preprocess="yolox"), osnet)
+    with pytest.raises(ConfigError, match="exported network, joint ones are read from checkpoints"):
+        open_detector(DetectorConfig(), nano, CPU, "joint")
+    bf16 = Place(CPU.device, "bf16")
+    with pytest.raises(ConfigError, match="computes as the file says, use fp32"):
+        open_embedder(EmbedderConfig(preprocess="imagenet"), osnet, bf16)
+    with pytest.raises(ConfigError, match=r"reid.crop_size: .* takes \[256, 128\] only"):
+        open_embedder(EmbedderConfig(preprocess="imagenet", crop_size=(64, 32)), osnet, CPU)
