@@ -9,13 +9,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mot.engine.evaluate import evaluate
     from mot.engine.tracker import Tracker
     from mot.errors import MotError
     from mot.structures import Detections, Frame, Reason, Tracks, TrackState
 
 __version__ = "0.1.0"
 
-__all__ = ["Detections", "Frame", "MotError", "Reason", "TrackState", "Tracker", "Tracks", "__version__"]
+__all__ = [
+    "Detections",
+    "Frame",
+    "MotError",
+    "Reason",
+    "TrackState",
+    "Tracker",
+    "Tracks",
+    "__version__",
+    "evaluate",
+]
 
 _HOME = {
     "Detections": "mot.structures",
@@ -25,6 +36,7 @@ _HOME = {
     "TrackState": "mot.structures",
     "Tracker": "mot.engine.tracker",
     "Tracks": "mot.structures",
+    "evaluate": "mot.engine.evaluate",
 }
 
 

@@ -25,6 +25,7 @@ LAYERS: dict[str, tuple[int, set[str]]] = {
     "config": (1, {"yaml"}),
     "opencv": (1, {"cv2"}),  # a stranger as well: see OPENCV_USERS
     "trackers": (2, set()),
+    "metrics": (2, {"scipy"}),
     "formats": (2, set()),
     "postprocess": (2, set()),
     "adapters": (2, set()),
@@ -59,6 +60,7 @@ LIGHT: tuple[str, ...] = (
     "structures",
     "config",
     "trackers",
+    "metrics",
     "formats",
     "perception.files",
     "perception.settings",

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from mot.cli.eval import _parser as _eval_parser
 from mot.cli.track import _parser
 from mot.resources import shipped
 from mot.trackers import TRACKERS
@@ -13,7 +14,8 @@ OURS = _BEFORE + _REST.partition("\n## ")[2]  # without the flags of others
 
 
 def test_every_flag_and_config_in_the_readme_exists() -> None:
-    known = {option for action in _parser()._actions for option in action.option_strings}
+    parsers = (_parser(), _eval_parser())
+    known = {option for one in parsers for action in one._actions for option in action.option_strings}
     used = set(re.findall(r"(--[a-z][a-z-]+)", OURS))
     others = {"--full"}  # of tools/check
     assert used - others <= known
@@ -24,6 +26,10 @@ def test_every_flag_and_config_in_the_readme_exists() -> None:
 
 def test_every_flag_is_in_the_readme() -> None:
     known = {
-        option for action in _parser()._actions for option in action.option_strings if option.startswith("--")
+        option
+        for one in (_parser(), _eval_parser())
+        for action in one._actions
+        for option in action.option_strings
+        if option.startswith("--")
     }
     assert known - {"--help", "--version"} <= set(re.findall(r"(--[a-z][a-z-]+)", README))

@@ -12,6 +12,11 @@ def track() -> int:
     return _start("track")
 
 
+def evaluate() -> int:
+    """`mot-eval`."""
+    return _start("eval")
+
+
 def weights() -> int:
     """`mot-weights`."""
     return _start("weights")

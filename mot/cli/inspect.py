@@ -1,11 +1,18 @@
-"""`mot-weights inspect`: what a weights file is, and the config lines that use it. No code of the file is run."""
+"""`mot-weights inspect`: what a weights file is, and the config lines that use it.
+
+No code of a checkpoint is run. An exported graph is run once, on a blank picture, to see what it gives.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mot.weights import manifest
+
+if TYPE_CHECKING:
+    from mot.perception.exported import Description
 
 # Where a config names the weights of each kind, its block, and the size of what goes in.
 KEYS = {
@@ -16,6 +23,10 @@ KEYS = {
 
 SHOWN = 3
 
+# How pictures go in, and what classes are called, where an exported file does not say: what is usual.
+USUAL = {"yolox": "yolox", "yolov8": "darknet", "detr": "imagenet", "ssd": "imagenet", "reid": "imagenet"}
+LISTED = {"yolov8": "coco", "detr": "coco", "ssd": "[background, person]"}
+
 
 def describe(path: Path) -> Iterator[str]:
     """The lines to print.
@@ -23,7 +34,8 @@ def describe(path: Path) -> Iterator[str]:
     Raises:
         WeightsError: the file is damaged, unsafe, or of no known network.
     """
-    if path.suffix in (".onnx", ".xml"):
+    numbers = path.suffix == ".bin" and path.with_suffix(".xml").is_file()
+    if path.suffix in (".onnx", ".xml") or numbers:
         yield from _exported(path)
     else:
         yield from _checkpoint(path)
@@ -32,28 +44,68 @@ def describe(path: Path) -> Iterator[str]:
 def _exported(path: Path) -> Iterator[str]:
     from mot.perception.exported import describe
 
-    said = describe(path)
-    backend, heads = said.pop("backend"), said.pop("heads")
-    yield f"file       {path.name} (exported for {backend}, {path.stat().st_size / 1e6:.1f} MB)"
-    for key, value in said.items():
+    found = describe(path)
+    yield f"file       {path.name} (exported for {found.backend}, {path.stat().st_size / 1e6:.1f} MB)"
+    for key, value in found.said.items():
         yield f"{key:<10} {', '.join(value) if isinstance(value, list) else value}"
-    known = manifest.by_file(path.name)
-    how = (known.preprocess if known else None) or "…    # the file does not say how pictures go in"
-    yield "config"
-    if heads:
-        yield f"  det_weights: {path}"
-        yield f"  detector:    # by its outputs one of: {'; '.join(heads)}"
-        yield f"    {heads[0].replace(', ', chr(10) + '    ')}"
+    if found.heads:
+        yield from _detector(path, found)
+    elif found.embedding_size:
+        yield f"embedding  {found.embedding_size} numbers a box"
+        yield from _config("reid", path, found, "[256, 128]")
+        yield _way(path, "reid")
     else:
-        yield f"  reid_weights: {path}"
-        yield "  reid:"
-    yield f"    model: {backend}"
-    yield f"    preprocess: {how}"
+        yield "config     none: it gives neither boxes of a known layout nor one vector a picture"
+
+
+def _detector(path: Path, found: Description) -> Iterator[str]:
+    (head, decoded, classes), *others = found.heads
+    if classes:
+        yield f"classes    {_classes(classes)}"
+    yield from _config("detector", path, found, "[640, 640]")
+    also = " or ".join(f"{name} with decoded: {str(flag).lower()}" for name, flag, _ in others)
+    yield f"    head: {head}{f'  # by its shapes, or {also}' if also else ''}"
+    yield f"    decoded: {str(decoded).lower()}"
+    yield f"    labels: {_labels(classes) if classes else LISTED[head] + '  # or others: the file does not say'}"
+    yield _way(path, head)
+
+
+def _config(kind: str, path: Path, found: Description, size: str) -> Iterator[str]:
+    """The lines that detectors and ReID networks have in common; `size` is for files that leave it open."""
+    weights, block, key = KEYS[kind]
+    yield "config"
+    yield f"  {weights}: {path}"
+    yield f"  {block}:"
+    yield f"    model: {found.backend}"
+    yield f"    {key}: {'null' if found.size else size + '  # or another: the file takes any'}"
+
+
+def _way(path: Path, head: str) -> str:
+    known = manifest.by_file(path.name)
+    if known and known.preprocess:
+        return f"    preprocess: {known.preprocess}"
+    usual = "openvino" if path.suffix == ".xml" else USUAL[head]
+    return f"    preprocess: {usual}  # or another: the file does not say"
+
+
+def _labels(classes: int) -> str:
+    from mot.models.labels import COCO, label_names
+
+    named = classes in (1, len(COCO))
+    names = f"[{', '.join(label_names(classes))}]"
+    return "coco" if classes == len(COCO) else names if named else f"{names}  # what they are called"
+
+
+def _classes(classes: int) -> str:
+    """`80 (person, bicycle, …)`."""
+    from mot.models.labels import label_names
+
+    names = label_names(classes)
+    return f"{classes} ({', '.join(names[:5])}{', …' if len(names) > 5 else ''})"
 
 
 def _checkpoint(path: Path) -> Iterator[str]:
     from mot.models.inputs import TWINS
-    from mot.models.labels import label_names
     from mot.models.loading import load
 
     loaded = load(path)
@@ -64,8 +116,7 @@ def _checkpoint(path: Path) -> Iterator[str]:
     unused = f"{len(report.ignored)} not used ({', '.join(report.ignored[:SHOWN])}{more})"
     yield f"tensors    {report.tensors}, {report.floats:,} numbers; {unused if report.ignored else 'all used'}"
     if spec.kind != "reid":
-        names = label_names(loaded.classes)
-        yield f"classes    {loaded.classes} ({', '.join(names[:5])}{', …' if len(names) > 5 else ''})"
+        yield f"classes    {_classes(loaded.classes)}"
     if spec.embedding_size:
         yield f"embedding  {spec.embedding_size} numbers a box"
     known = manifest.by_file(path.name)

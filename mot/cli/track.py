@@ -105,7 +105,8 @@ class Summary:
 def _track(args: argparse.Namespace) -> int:
     """One run, from flags to files."""
     config = _config(args)
-    det_file = None if args.det_file is None else DetectionFile(args.det_file, config.detector.labels)
+    seen = config.detector
+    det_file = None if args.det_file is None else DetectionFile(args.det_file, seen.labels, seen.score_map)
     source, name = _source(args, det_file, config.needs_embeddings)
     with closing(source) if hasattr(source, "close") else nullcontext(), Interrupt() as interrupt:
         paths = _paths(args, name)

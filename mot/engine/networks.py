@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from mot.errors import ConfigError, WeightsError
 from mot.models.spec import Kind
 from mot.perception.detector import Detector
 from mot.perception.embedder import Embedder
-from mot.perception.opening import Place, open_detector, open_embedder
+from mot.perception.opening import Network, Place, open_detector, open_embedder
 from mot.perception.settings import DetectorConfig, EmbedderConfig, RuntimeConfig
 from mot.timing import StageTimes
 from mot.weights import fetch, manifest
@@ -48,24 +49,37 @@ class Networks:
         """The detector, or joint network, of the `detector` block."""
         path, known = self._locate(kind, weights)
         network = open_detector(config, path, self._place, kind, known)
-        self.record["networks"][kind] = network.record
+        self._note(kind, network)
         return Detector(config, network, self._times)
 
     def embedder(self, config: EmbedderConfig, weights: str | Path) -> Embedder:
         """The embedder of the `reid` block."""
         path, known = self._locate("reid", weights)
         network = open_embedder(config, path, self._place, known)
-        self.record["networks"]["reid"] = network.record
+        self._note("reid", network)
         return Embedder(config, network, self._times)
+
+    def _note(self, kind: Kind, network: Network) -> None:
+        resolved = {"size": list(network.size), "preprocess": asdict(network.how)}
+        self.record["networks"][kind] = network.record | resolved
+        used = {each["precision"] for each in self.record["networks"].values()}
+        self.record["precision"] = ", ".join(sorted(used))
 
     def _locate(self, kind: Kind, weights: str | Path) -> tuple[Path, Entry | None]:
         """The verified file, and what the manifest knows of it."""
-        entry = manifest.load().get(str(weights))
+        entry = manifest.load().get(weights) if isinstance(weights, str) else None
         if entry is not None and entry.kind != kind:
-            raise WeightsError(f"{weights}: is a {entry.kind}, not the weights of a {kind} network")
+            what = "video" if entry.kind == "sample" else f"{entry.kind} network"
+            raise WeightsError(f"{weights}: is of a {what}, not of a {kind} network")
         path = fetch.locate(weights, offline=self._offline)
         self.record["weights"][kind] = {"name": str(weights), "file": path.name, "sha256": fetch.sha256(path)}
-        return path, entry or manifest.by_file(path.name)
+        return path, entry or _namesake(path)
+
+
+def _namesake(path: Path) -> Entry | None:
+    """What the manifest knows of a file of this name, unless it has other bytes."""
+    entry = manifest.by_file(path.name)
+    return entry if entry and (entry.sha256 is None or fetch.damage(path, entry) is None) else None
 
 
 def resolve_device(name: str) -> torch.device:

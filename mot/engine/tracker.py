@@ -192,6 +192,7 @@ class Tracker:
         start: int | str | None = None,
         end: int | str | None = None,
         stride: int = 1,
+        observe: Observer | None = None,
     ) -> Iterator[tuple[Frame, Tracks]]:
         """Every frame of a source with its tracks, in a session of its own.
 
@@ -200,6 +201,7 @@ class Tracker:
             start: first frame, from 1, or a time as in `"10s"`.
             end: last frame or time, included.
             stride: only every so many frames; tracks move and age by the frames between.
+            observe: what turns frames into detections in place of `self.observe`: that with a memory, for example.
 
         Raises:
             SourceError: the source cannot be read.
@@ -210,16 +212,18 @@ class Tracker:
             source = open_source(source)
         span = Span.parse(start, end, stride)
         self._check_length(getattr(source, "frame_count", None), span)
-        return self._track(source, span)
+        return self._track(source, span, observe or self.observe)
 
-    def _track(self, source: Iterable[Frame], span: Span) -> Iterator[tuple[Frame, Tracks]]:
+    def _track(
+        self, source: Iterable[Frame], span: Span, observe: Observer
+    ) -> Iterator[tuple[Frame, Tracks]]:
         """The loop: frames to detections to tracks."""
         batch = 1 if getattr(source, "live", False) else self.config.runtime.batch
         rate = getattr(source, "rate", None)
         session, last = self.session(None if rate is None else float(rate)), None
         frames = span.cut(self.times.each("decode", source))
         for group in _batches(frames, batch):
-            for frame, detections in zip(group, self.observe(group), strict=True):
+            for frame, detections in zip(group, observe(group), strict=True):
                 dt = 1 if last is None else frame.index - last
                 last = frame.index
                 yield frame, session.step(detections, dt)

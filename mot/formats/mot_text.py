@@ -6,35 +6,90 @@ one; it is the index into the list of label names, and -1 otherwise.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mot.boxes import tlwh_to_xyxy, xyxy_to_tlwh
-from mot.errors import FormatError, SourceError
-from mot.structures import MAX_PIXELS, Detections, Tracks
+from mot.errors import ConfigError, FormatError, nearest
+from mot.formats.table import check_boxes, read_table
+from mot.structures import Detections, Tracks
 
-MAX_FRAME = 10_000_000  # beyond this it is a mistake, and would keep a program busy for days
+Floats = NDArray[np.float64]
+ScoreMap = Literal["clip", "logistic", "minmax"]
+SCORE_MAPS: dict[str, Callable[[Floats], Floats]] = {
+    "clip": lambda scores: np.clip(scores, 0, 1),
+    "logistic": lambda scores: 0.5 + 0.5 * np.tanh(scores / 2),  # 1 / (1 + exp(-s)), without its overflow
+    "minmax": lambda scores: (
+        (scores - scores.min()) / np.ptp(scores) if np.ptp(scores) else np.ones(len(scores))
+    ),
+}
 
-Row = tuple[int, list[float], float, int]  # frame, tlwh, score, label
 
-
-def read_detections(path: Path, label_count: int = 1) -> dict[int, Detections]:
+def read_detections(
+    path: Path, label_count: int = 1, score_map: ScoreMap | None = None
+) -> dict[int, Detections]:
     """The detections of each frame that has any, rows in file order.
 
     Args:
         path: a det.txt; columns 1 (frame), 3-6 (x, y, w, h), 7 (score), and 8 (class) where `label_count` > 1.
         label_count: number of label names; column 8 must lie in 0..label_count-1.
+        score_map: how scores come into 0..1, see `map_scores`.
 
     Raises:
-        FormatError: a row is malformed, is not finite, has a negative size or a score outside 0..1; gives the line.
+        FormatError: a row is malformed, is not finite, has a negative size, or a score outside 0..1 that no
+            `score_map` brings in; gives the line.
     """
-    frames: dict[int, list[Row]] = {}
-    for row in _rows(path, label_count):
-        frames.setdefault(row[0], []).append(row)
-    return {frame: _detections(rows) for frame, rows in frames.items()}
+    needed = 7 if label_count == 1 else 8
+    table = read_table(path, fewest=needed, columns=needed)
+    check_boxes(table)
+    values = table.values
+    scores = map_scores(values[:, 6], score_map, table.where)
+    labels = values[:, 7] if label_count > 1 else np.zeros(len(values))
+    table.refuse(
+        (labels != np.trunc(labels)) | (labels < 0) | (labels >= label_count),
+        lambda row: f"class {labels[row]:g} is outside 0..{label_count - 1}, the labels of this config",
+    )
+    order = np.argsort(values[:, 0], kind="stable")
+    frames, starts = np.unique(values[order, 0].astype(np.int64), return_index=True)
+    xyxy, indices = tlwh_to_xyxy(values[:, 2:6]), labels.astype(np.int64)
+    return {
+        frame: Detections(xyxy=xyxy[rows], scores=scores[rows], labels=indices[rows])
+        for frame, rows in zip(frames.tolist(), np.split(order, starts[1:]), strict=False)
+    }
+
+
+def map_scores(scores: Floats, how: ScoreMap | None, where: Callable[[int], str]) -> Floats:
+    """Scores in 0..1.
+
+    Detectors that are no networks (the DPM of MOT16 and MOT17, some of MOT15's) give margins or ratios: below 0, or
+    far above 1. Which map is right is a matter of the detector, so nothing is guessed.
+
+    Args:
+        scores: (D,) of one whole file.
+        how: `clip` cuts at 0 and 1; `logistic` is 1 / (1 + exp(-score)); `minmax` stretches the lowest and highest
+            of the file to 0 and 1 (all alike: 1); None: they must be in 0..1 as they are.
+        where: names the place of a row, for the message.
+
+    Raises:
+        ConfigError: no such map.
+        FormatError: `how` is None, and a score is outside 0..1.
+    """
+    if how is None:
+        outside = (scores < 0) | (scores > 1)
+        if outside.any():
+            row = int(np.argmax(outside))
+            raise FormatError(
+                f"{where(row)}: score {scores[row]:g} is outside 0..1; "
+                f"detector.score_map ({' or '.join(SCORE_MAPS)}) brings it there"
+            )
+        return scores
+    if how not in SCORE_MAPS:
+        raise ConfigError(f"detector.score_map: unknown {how!r}; {nearest(how, SCORE_MAPS)}")
+    return SCORE_MAPS[how](scores) if len(scores) else scores
 
 
 def format_tracks(frame: int, tracks: Tracks, with_labels: bool = False, decimals: int = 3) -> str:
@@ -56,62 +111,3 @@ def format_tracks(frame: int, tracks: Tracks, with_labels: bool = False, decimal
 def _number(value: float, decimals: int) -> str:
     """Fixed decimals; never `-0.000`, which would tell apart results that are the same."""
     return f"{round(value, decimals) + 0.0:.{decimals}f}"
-
-
-def _detections(rows: list[Row]) -> Detections:
-    return Detections(
-        xyxy=tlwh_to_xyxy(np.array([row[1] for row in rows], np.float64)),
-        scores=np.array([row[2] for row in rows]),
-        labels=np.array([row[3] for row in rows]),
-    )
-
-
-def _rows(path: Path, label_count: int) -> Iterator[Row]:
-    """Every row of the file; blank lines are skipped."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise SourceError(f"no detection file {str(path)!r}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: not readable as text: {error}") from None
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            try:
-                yield _parse(line, label_count)
-            except ValueError as error:
-                raise FormatError(f"{path}, line {number}: {error}") from None
-
-
-def _parse(line: str, label_count: int) -> Row:
-    """One row; a ValueError says what is wrong with it."""
-    columns = line.split(",")
-    needed = 7 if label_count == 1 else 8
-    if len(columns) < needed:
-        raise ValueError(
-            f"expected {needed} or more columns (frame,id,x,y,w,h,score,…), got {line.strip()[:60]!r}"
-        )
-    frame, x, y, w, h, score = (_finite(columns[i], i + 1) for i in (0, 2, 3, 4, 5, 6))
-    label = _finite(columns[7], 8) if label_count > 1 else 0
-    if frame != int(frame) or not 1 <= frame <= MAX_FRAME:
-        raise ValueError(f"frame {columns[0].strip()} is not a whole number from 1 to {MAX_FRAME}")
-    if max(abs(x), abs(y), abs(w), abs(h)) > MAX_PIXELS:
-        raise ValueError(f"box {x:g}, {y:g}, {w:g}, {h:g} is further than {MAX_PIXELS:g} pixels away")
-    if w < 0 or h < 0:
-        raise ValueError(f"negative size {w:g} x {h:g}")
-    if not 0 <= score <= 1:
-        raise ValueError(f"score {score:g} is outside 0..1")
-    if label != int(label) or not 0 <= label < label_count:
-        raise ValueError(
-            f"class {columns[7].strip()} is outside 0..{label_count - 1}, the labels of this config"
-        )
-    return int(frame), [x, y, w, h], score, int(label)
-
-
-def _finite(text: str, column: int) -> float:
-    try:
-        value = float("x" if "_" in text else text)  # Python would read 1_0 as 10
-    except ValueError:
-        raise ValueError(f"column {column} is not a number: {text.strip()[:40]!r}") from None
-    if not math.isfinite(value):
-        raise ValueError(f"column {column} is {text.strip()}, expected a finite number")
-    return value

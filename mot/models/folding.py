@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mot.errors import WeightsError
 
 
 class Normalised(NamedTuple):
@@ -40,21 +43,29 @@ def normalised(network: nn.Module) -> Iterator[Normalised]:
                     yield Normalised(prefix + name, "", (conv, None))
 
 
-def fold_batchnorm(network: nn.Module) -> None:
+def fold_batchnorm(network: nn.Module, source: str = "network") -> None:
     """Folds every BatchNorm of `normalised`, in place.
 
     y = gamma * (w x + b - mean) / sqrt(var + eps) + beta
+
+    Raises:
+        WeightsError: a layer divides by the root of a negative variance, or overflows; begins with `source`.
     """
     for _, name, (conv, norm) in list(normalised(network)):
         if norm is not None:
-            _fold(conv, norm)
+            if not _fold(conv, norm):
+                raise WeightsError(f"{source}: {name} is not finite once folded: a negative variance?")
             parent, _, child = name.rpartition(".")
             setattr(network.get_submodule(parent), child, nn.Identity())
+    for name, left in network.named_modules():  # those after a linear layer
+        variance = left.running_var if isinstance(left, _BatchNorm) else None
+        if variance is not None and (variance < 0).any():
+            raise WeightsError(f"{source}: {name} has a negative variance")
 
 
 @torch.no_grad()
-def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    """Computed in float64, so that only the last rounding is lost."""
+def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
+    """Computed in float64, so that only the last rounding is lost; False where a number is not finite."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
@@ -64,3 +75,4 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
         (conv.weight.double() * scale[:, None, None, None]).float(), requires_grad=False
     )
     conv.bias = nn.Parameter(bias.float(), requires_grad=False)
+    return bool(conv.weight.isfinite().all() and conv.bias.isfinite().all())

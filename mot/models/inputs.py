@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from mot.config import AtLeast, Between, Length
+from mot.errors import ConfigError
 
 Triple = Annotated[tuple[float, ...], Length(3, 3)]
+Positive = Annotated[tuple[Annotated[float, AtLeast(1e-6)], ...], Length(3, 3)]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Preprocess:
     colour: Literal["rgb", "bgr"] = "rgb"
     scale: Annotated[float, AtLeast(1e-6)] = 255.0
     mean: Triple = (0.0, 0.0, 0.0)
-    std: Triple = (1.0, 1.0, 1.0)
+    std: Positive = (1.0, 1.0, 1.0)
     fit: Literal["centre", "corner", "stretch"] = "centre"
     pad: Annotated[int, Between(0, 255)] = 128
     rounding: Literal["nearest", "down"] = "nearest"
@@ -44,6 +46,11 @@ class Preprocess:
     clip: bool = False
     stride: Annotated[int, Between(1, 256)] = 32
     transposed: bool = False
+
+    def __post_init__(self) -> None:
+        """A stretched picture has two scales, and so no ideal one."""
+        if self.fit == "stretch" and self.inverse == "ideal":
+            raise ConfigError("preprocess: fit stretch goes back by inverse placed, not ideal")
 
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

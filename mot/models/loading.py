@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Mapping
@@ -27,6 +28,9 @@ Arrays = dict[str, NDArray[Any]]
 COUNTER = "num_batches_tracked"  # of a BatchNorm: inference never reads it
 File = TensorFile | DarknetFile
 DARKNET = Dialect("darknet", mark="")  # numbers without names
+USUAL_CLASSES = (1, 80)  # people, COCO
+SIZE = re.compile(r"\d{3,4}x\d{3,4}")  # in the name of a network or file
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,43 +83,86 @@ def load(path: Path, name: str | None = None, folded: bool = True) -> Loaded:
         WeightsError: damaged, unsafe, of no known network, or of another one than `name`: the text says of which.
     """
     file = read(path)
-    content = recognise(file, path.name) if name is None else translate(name, file)
-    if content is None:
-        wanted = f"the weights of {name}" if name else f"the weights of any of {', '.join(MODELS)}"
-        raise WeightsError(f"{path.name} {verdict(file, path.name)}, not {wanted}")
+    try:
+        content = _unasked(file, path.name) if name is None else _asked(name, file, path.name)
+    except WeightsError as error:
+        raise WeightsError(f"{path.name} {error}") from None
+    if isinstance(file, DarknetFile) and content.classes not in USUAL_CLASSES:
+        said = "%s: taken as %d classes, by its length; damaged, if it should have 80"
+        _log.warning(said, path.name, content.classes)
     shapes, source = shapes_of(content.name, content.classes), f"{path.name} for {content.name}"
     try:
-        arrays = fit(content.arrays, shapes, source, content.dialect.unused)
+        arrays = fit(_plain(content.arrays, shapes, source), shapes, source, content.dialect.unused)
     except WeightsError as error:
-        other = recognise(file, path.name)
-        raise WeightsError(f"{error}; it fits {other.name}" if other else str(error)) from None
+        others = _fitting(file, path.name) if _strangers(content) else []
+        raise WeightsError(f"{error}; it fits {others[0].name}" if others else str(error)) from None
     network = _empty(content.name, content.classes)
     network.load_state_dict({key: _tensor(array) for key, array in arrays.items()}, assign=True)
     if folded:
-        fold_batchnorm(network)
+        fold_batchnorm(network, source)
     network.eval().requires_grad_(False)
     form = "darknet" if isinstance(file, DarknetFile) else file.format
-    said = report(path, form, content.dialect.name, content.name, content.arrays, arrays)
+    made = report(path, form, content.dialect.name, content.name, content.arrays, arrays)
     spec = MODELS[content.name]
     how = content.dialect.preprocess or spec.preprocess
-    return Loaded(content.name, spec, content.classes, how, network, said)
+    return Loaded(content.name, spec, content.classes, how, network, made)
 
 
 def recognise(file: File, file_name: str = "") -> Content | None:
     """What a file is: the first network that its tensors fit in name and shape, None where none does.
 
-    Networks of one shape (JDE's three sizes) are told apart by what the file is called.
+    Networks of one shape (JDE's three sizes) are told apart by what the file is called; warns where that says nothing.
     """
-    fitting = [content for name in MODELS if (content := translate(name, file)) and _fits(content)]
-    named = [one for one in fitting if (size := re.search(r"\d+x\d+$", one.name)) and size[0] in file_name]
-    return next(iter(named + fitting), None)
+    fitting = _fitting(file, file_name)
+    if not fitting:
+        return None
+    shapes = shapes_of(fitting[0].name, fitting[0].classes)
+    alike = [one.name for one in fitting if shapes_of(one.name, one.classes) == shapes]
+    # the rows of one family are several readings of the same weights
+    if len({MODELS[name].family or name for name in alike}) > 1 and not _told(alike[0], file_name):
+        said = "%s: taken as %s; the file does not say which of %s it is: set detector.model"
+        _log.warning(said, file_name, alike[0], ", ".join(alike))
+    return fitting[0]
+
+
+def _fitting(file: File, file_name: str) -> list[Content]:
+    """All that a file fits, those whose size its name tells first."""
+    fitting = [content for name in MODELS if (content := translate(name, file)) and not _strangers(content)]
+    return sorted(fitting, key=lambda one: not _told(one.name, file_name))
+
+
+def _told(name: str, file_name: str) -> bool:
+    """Whether the file's name tells the size that the network's name ends with."""
+    size = SIZE.search(name)
+    return size is not None and size[0] in file_name
+
+
+def _unasked(file: File, file_name: str) -> Content:
+    """What a file is, or was meant to be."""
+    content = recognise(file, file_name) or _nearest(file)
+    if content is None:
+        said = verdict(file, file_name)
+        raise WeightsError(f"{said}, not the weights of any known network: see the README")
+    return content
+
+
+def _asked(name: str, file: File, file_name: str) -> Content:
+    """A file as the weights of `name`, unless its name says another size."""
+    content = translate(name, file)
+    if content is None:
+        raise WeightsError(f"{verdict(file, file_name)}, not the weights of {name}")
+    if SIZE.search(name) and SIZE.search(file_name) and not _told(name, file_name):
+        others = [one.name for one in _fitting(file, file_name) if _told(one.name, file_name)]
+        if others:
+            raise WeightsError(f"is by its name the weights of {others[0]}, not of {name}")
+    return content
 
 
 def verdict(file: File, file_name: str) -> str:
     """`holds …`: what a file is, for an error text."""
-    content = recognise(file, file_name)
-    if content is not None:
-        return f"holds the weights of {content.name} (a {MODELS[content.name].kind} network)"
+    fitting = _fitting(file, file_name)
+    if fitting:
+        return f"holds the weights of {fitting[0].name} (a {MODELS[fitting[0].name].kind} network)"
     if isinstance(file, DarknetFile):
         return f"holds {len(file.floats)} darknet numbers that fit no known network"
     return f"holds {len(file.tensors)} tensors of no known network ({', '.join(list(file.tensors)[:3])}, …)"
@@ -187,21 +234,39 @@ def darknet_order(name: str, classes: int) -> list[tuple[str, Shape]]:
     return [(key, shapes[key]) for key in order]
 
 
-def _fits(content: Content) -> bool:
-    """Whether the names and shapes are the network's; the numbers are not looked at."""
+def _nearest(file: File) -> Content | None:
+    """What a file was meant to be: so that the error lists what is wrong with it, not all that it might be."""
+    meant = [content for name in MODELS if (content := translate(name, file))]
+    return min(meant, key=_strangers, default=None)
+
+
+def _strangers(content: Content) -> int:
+    """How many tensors are missing, of another shape, or left over; the numbers are not looked at."""
     wanted = shapes_of(content.name, content.classes)
-    missing = [
-        key
-        for key, shape in wanted.items()
-        if not key.endswith(COUNTER) and (key not in content.arrays or content.arrays[key].shape != shape)
-    ]
-    return not missing and all(
-        key in wanted
-        or any(fnmatchcase(key, pattern) for pattern in (*content.dialect.unused, f"*{COUNTER}"))
-        for key in content.arrays
+    found = {key: array.shape for key, array in content.arrays.items()}
+    used = (*content.dialect.unused, f"*{COUNTER}")
+    return sum(found.get(key) != shape for key, shape in wanted.items() if not key.endswith(COUNTER)) + sum(
+        key not in wanted and not any(fnmatchcase(key, pattern) for pattern in used) for key in found
     )
 
 
+def _plain(arrays: Arrays, wanted: Mapping[str, Shape], source: str) -> Arrays:
+    """Floats as float32, which `fit` then finds infinite where they are too large; all others as they are."""
+    strange = [
+        f"{key} {array.dtype}"
+        for key, array in arrays.items()
+        if key in wanted and array.dtype.kind not in ("iuf" if key.endswith(COUNTER) else "f")
+    ]
+    if strange:
+        more = ", …" if len(strange) > 1 else ""
+        raise WeightsError(f"{source} does not fit: {len(strange)} of another type ({strange[0]}{more})")
+    with np.errstate(over="ignore"):
+        return {
+            key: np.asarray(array, np.float32) if array.dtype.kind == "f" else array
+            for key, array in arrays.items()
+        }
+
+
 def _tensor(array: NDArray[Any]) -> torch.Tensor:
-    kind = np.float32 if np.issubdtype(array.dtype, np.floating) else np.int64
+    kind = np.float32 if array.dtype.kind == "f" else np.int64
     return torch.from_numpy(np.ascontiguousarray(array, kind))

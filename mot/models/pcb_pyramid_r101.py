@@ -72,7 +72,7 @@ PCB_PYRAMID_R101: dict[str, ModelSpec] = {
         input_size=(192, 64),
         dialects=(
             Dialect(
-                "paddle",
+                "PaddleDetection",
                 r"^(reid\.)?pyramid_conv_list0\.0\.0\.weight$",
                 PADDLE_NAMES,
                 unused=("pyramid_fc_list0.*",),

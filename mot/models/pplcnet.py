@@ -109,7 +109,7 @@ PPLCNET: dict[str, ModelSpec] = {
         input_size=(192, 64),
         dialects=(
             Dialect(
-                "paddle",
+                "PaddleDetection",
                 r"^(reid\.)?backbone\.last_conv\.weight$",
                 PADDLE_NAMES,
                 transposed=("neck.fc.weight",),

@@ -107,7 +107,7 @@ RESNET: dict[str, ModelSpec] = {
         input_size=(192, 64),
         dialects=(
             Dialect(
-                "paddle",
+                "PaddleDetection",
                 r"^(reid\.)?base\.res4f\.conv0\._conv\.weight$",
                 PADDLE_NAMES,
                 unused=("bn.bias",),  # Paddle before 2.5 saved it, though it stays zero

@@ -15,7 +15,7 @@ from mot.perception import nms
 from mot.perception.opening import Network
 from mot.perception.preprocess import Letterbox, letterbox, normalise
 from mot.perception.settings import DetectorConfig, label_indices
-from mot.structures import Detections, Frame
+from mot.structures import MAX_PIXELS, Detections, Frame
 from mot.timing import StageTimes
 
 
@@ -42,6 +42,8 @@ class Detector:
     @torch.inference_mode()
     def __call__(self, frames: Sequence[Frame]) -> list[Detections]:
         """The detections of each frame, best first; all frames must have one size."""
+        if not frames:
+            return []
         with self._times.stage("preprocess"):
             box, pixels = letterbox(pictures(frames), self._network.size, self._network.how)
             x = normalise(pixels.to(self._network.device), self._network.how)
@@ -62,8 +64,8 @@ def _detections(kept: nms.Candidates, box: Letterbox, vectors: Tensor | None) ->
     counts = columns[-1].sum(axis=1)
     parts = [None] * len(counts) if vectors is None else np.split(vectors.cpu().numpy(), counts.cumsum()[:-1])
     for xyxy, scores, labels, _, valid, part in zip(*columns, parts, strict=True):
-        found = box.to_source(xyxy[valid].astype(np.float64))
-        # nothing keeps a network (FairMOT) from sides below 0; such a box has no area, and trackers say so of it
+        found = np.nan_to_num(box.to_source(xyxy[valid].astype(np.float64))).clip(-MAX_PIXELS, MAX_PIXELS)
+        # nothing keeps a network from sides below 0 or beyond all numbers; a box without area trackers speak of
         found[:, 2:] = np.maximum(found[:, :2], found[:, 2:])
         yield Detections(
             xyxy=found,

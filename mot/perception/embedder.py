@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from mot.errors import ConfigError
 from mot.perception.detector import pictures
 from mot.perception.opening import Network
-from mot.perception.preprocess import crops, normalise
+from mot.perception.preprocess import RESIZE, crops, normalise
 from mot.perception.settings import EmbedderConfig
 from mot.structures import Detections, Frame
 from mot.timing import StageTimes
@@ -32,23 +32,25 @@ class Embedder:
     """
 
     def __init__(self, config: EmbedderConfig, network: Network, times: StageTimes | None = None) -> None:
-        if network.how.interpolation == "area":
+        if network.how.interpolation not in RESIZE:
             raise ConfigError(
-                "reid.preprocess: area is for whole pictures; cut-out boxes: linear or antialias"
+                f"reid.preprocess: {network.how.interpolation} is for whole pictures; known: {', '.join(RESIZE)}"
             )
         self._chunk, self._network = config.chunk, network
         self._times = times or StageTimes()
 
     def __call__(self, frames: Sequence[Frame], detections: Sequence[Detections]) -> list[Detections]:
         """The same detections, each with its embedding; those that have one already are left alone."""
-        if all(found.embeddings is not None for found in detections):
-            return list(detections)
+        todo = [i for i, found in enumerate(detections) if found.embeddings is None]
+        out = list(detections)
         with self._times.stage("embed"):
-            counts = [len(found) for found in detections]
-            empty = np.empty((0, self._network.embedding_size), np.float32)
-            vectors = self._embed(frames, detections) if sum(counts) else empty
-            parts = np.split(vectors, np.cumsum(counts)[:-1])
-            return [replace(found, embeddings=part) for found, part in zip(detections, parts, strict=True)]
+            counts = [len(out[i]) for i in todo]
+            vectors = np.empty((0, self._network.embedding_size), np.float32)
+            if sum(counts):
+                vectors = self._embed([frames[i] for i in todo], [out[i] for i in todo])
+            for i, part in zip(todo, np.split(vectors, np.cumsum(counts)[:-1]), strict=False):
+                out[i] = replace(out[i], embeddings=part)
+        return out
 
     @torch.inference_mode()
     def _embed(self, frames: Sequence[Frame], detections: Sequence[Detections]) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mot.errors import ConfigError, FormatError
-from mot.formats.mot_text import read_detections
+from mot.formats.mot_text import ScoreMap, read_detections
 from mot.structures import Detections, Frame
 
 
@@ -18,16 +18,19 @@ class DetectionFile:
     Args:
         path: MOT text, see `mot.formats.mot_text`.
         labels: names of the classes 0, 1, … in column 8, which is read only where there is more than one.
+        score_map: how scores outside 0..1 come into it, see `mot.formats.mot_text.map_scores`.
 
     Raises:
-        FormatError: a malformed row, with its line.
+        FormatError: a malformed row, or a score outside 0..1 without `score_map`, with its line.
         SourceError: no such file.
     """
 
-    def __init__(self, path: str | Path, labels: Sequence[str] = ("person",)) -> None:
+    def __init__(
+        self, path: str | Path, labels: Sequence[str] = ("person",), score_map: ScoreMap | None = None
+    ) -> None:
         self.path = Path(path)
         self.label_names = tuple(labels)
-        self._frames = read_detections(self.path, len(self.label_names))
+        self._frames = read_detections(self.path, len(self.label_names), score_map)
 
     def __call__(self, frames: Sequence[Frame]) -> list[Detections]:
         """The rows of each frame; none is a frame without detections."""

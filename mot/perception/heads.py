@@ -229,3 +229,40 @@ def _refusal(head: str, outputs: Sequence[Tensor], expected: str) -> ConfigError
 
 
 HEADS: dict[str, Head] = {"yolox": yolox, "yolov8": yolov8, "detr": detr, "ssd": ssd}
+
+# All layouts, head and whether decoded, in the order in which they are tried on outputs of which nothing is known.
+_LAYOUTS = (
+    *(("yolox", False), ("yolox", True), ("yolov8", False), ("yolov8", True)),
+    *(("detr", True), ("ssd", True), ("detr", False)),
+)
+_MANY = 1000  # more classes than anybody names
+
+
+def fitting(outputs: Sequence[Tensor], canvas: tuple[int, int]) -> list[tuple[str, bool, int | None]]:
+    """What the outputs for a picture may be, the likeliest first: head, decoded, and its classes if it tells.
+
+    Scores lie in 0..1. Where there are as many boxes as cells, some of the canvas's size, it is nothing else.
+    """
+    found = []
+    for name, decoded in _LAYOUTS:
+        made = _tried(HEADS[name], outputs, canvas, decoded)
+        if made is None or not bool(((made[1] >= 0) & (made[1] <= 1)).all()):
+            continue
+        boxes, scores = made
+        layout = name, decoded, None if scores.shape[2] == _MANY else scores.shape[2]
+        if name in ("yolox", "yolov8") and layout[2] and _cells(canvas, boxes.shape[1]):
+            if max(canvas) / 4 < float(boxes.max()) < max(canvas) * 4:
+                return [layout]
+        else:
+            found.append(layout)
+    return found
+
+
+def _tried(head: Head, outputs: Sequence[Tensor], canvas: tuple[int, int], decoded: bool) -> Boxes | None:
+    """What a head makes of outputs with any number of classes; None where it refuses them."""
+    for classes in (_MANY, *(x.shape[-1] for x in outputs)):
+        try:
+            return head(outputs, canvas=canvas, decoded=decoded, classes=classes)
+        except ConfigError:
+            continue
+    return None

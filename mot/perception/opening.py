@@ -78,6 +78,10 @@ class TorchNetwork:
     def __init__(self, module: nn.Module, place: Place, kind: Kind) -> None:
         self.precision = resolve_precision(place.precision, place.device, kind)
         self._dtype = DTYPES[self.precision]
+        if (
+            place.device.type == "cuda" and self.precision == "fp32"
+        ):  # else fp32 has 10 bits of mantissa there
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         self._module = module.to(place.device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._singly = kind != "reid" and place.device.type == "cpu"
 
@@ -160,14 +164,16 @@ def _open_torch(
     asked = config.preprocess or (known.preprocess if known else None)
     if asked is None and loaded.preprocess in TWINS:
         _log.warning("%s: taken as %s; it is %s", path.name, loaded.preprocess, TWINS[loaded.preprocess])
+    how = way(config, loaded.preprocess, known, path)
+    if how.stride % (least := PREPROCESS[loaded.preprocess].stride):
+        raise ConfigError(f"preprocess.stride: {loaded.name} needs multiples of {least}, not {how.stride}")
     network = TorchNetwork(loaded.network, place, kind)
-    reid = isinstance(config, EmbedderConfig)
     size = config.crop_size if isinstance(config, EmbedderConfig) else config.input_size
     return Network(
         run=network,
-        how=way(config, loaded.preprocess, known, path),
+        how=how,
         size=size or (known.input_size if known else None) or spec.input_size,
-        labels=() if reid else labels_of(config, loaded.classes),
+        labels=labels_of(config, loaded.classes) if isinstance(config, DetectorConfig) else (),
         embedding_size=spec.embedding_size,
         device=place.device,
         record={
@@ -195,24 +201,30 @@ def named_labels(config: DetectorConfig) -> tuple[str, ...]:
     return COCO if config.labels == ("coco",) else config.labels
 
 
-def labels_of(config: DetectorConfig | EmbedderConfig, classes: int) -> tuple[str, ...]:
-    """The config's names where they are as many as the classes, else those of public networks."""
-    names = named_labels(config) if isinstance(config, DetectorConfig) else ()
+def labels_of(config: DetectorConfig, classes: int) -> tuple[str, ...]:
+    """The config's names; those of public networks where it has none of its own.
+
+    Raises:
+        ConfigError: it has too many or too few.
+    """
+    names = named_labels(config)
+    if len(names) != classes and config.labels != DetectorConfig.labels:
+        raise ConfigError(f"detector.labels: {len(names)} names for a network of {classes} classes")
     return names if len(names) == classes else label_names(classes)
 
 
 def resolve_precision(name: str, device: torch.device, kind: Kind = "detector") -> str:
     """`auto`, `fp32`, `bf16` or `fp16` as what a network of this kind computes with.
 
-    `auto` is bf16 for what detects, on a CPU that has it: two to four times faster. ReID gains little by it and
-    loses identities (tools/bench/README.md); everything else is fp32.
+    `auto` is bf16 for a detector, on a CPU that has it: two to four times faster. ReID gains little by it and loses
+    identities (tools/bench/README.md), so it and joint networks are fp32.
 
     Raises:
         ConfigError: this device has no such numbers, or only slow ones.
     """
     has = ["fp32", *(one for one in ("bf16", "fp16") if _computes(one, device))]
     if name == "auto":
-        return "bf16" if "bf16" in has and device.type == "cpu" and kind != "reid" else "fp32"
+        return "bf16" if "bf16" in has and device.type == "cpu" and kind == "detector" else "fp32"
     if name not in has:
         raise ConfigError(f"runtime.precision: {device} has no {name}; use {', '.join(has)} or auto")
     return name

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mot.errors import InputError
 from mot.models.inputs import Preprocess
 from mot.opencv import cv2
 
@@ -94,6 +95,8 @@ def letterbox(
 ) -> tuple[Letterbox, Tensor]:
     """Pictures of one size, as (B, 3, H, W) uint8 in the model's colour order and channels-last memory."""
     first = images[0].shape
+    if any(image.shape != first for image in images):
+        raise InputError("image: the pictures of a batch must have one size")
     box = Letterbox.fit((first[0], first[1]), input_size, how)
     canvases = np.full((len(images), *box.canvas, 3), how.pad, np.uint8)
     for image, canvas in zip(images, canvases, strict=True):
@@ -143,7 +146,7 @@ def crops(
         pixels, xyxy = pixels.transpose(1, 2), xyxy[:, [1, 0, 3, 2]]
     rows = _cut(xyxy[:, 1], xyxy[:, 3], pixels.shape[1])
     columns = _cut(xyxy[:, 0], xyxy[:, 2], pixels.shape[2])
-    return _RESIZE[interpolation](pixels, owner, rows, columns, size).permute(0, 3, 1, 2)
+    return RESIZE[interpolation](pixels, owner, rows, columns, size).permute(0, 3, 1, 2)
 
 
 def _cut(low: Tensor, high: Tensor, limit: int) -> Tensor:
@@ -229,4 +232,4 @@ def _rounded(grey: Tensor) -> Tensor:
     return grey.add_(0.5).floor_()
 
 
-_RESIZE = {"linear": _linear, "antialias": _antialiased}
+RESIZE = {"linear": _linear, "antialias": _antialiased}

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from mot.config import AtLeast, Between, Length
 from mot.errors import ConfigError, nearest
+from mot.formats.mot_text import ScoreMap
 from mot.models.inputs import PREPROCESS, Preprocess
 
 
@@ -22,13 +23,15 @@ class DetectorConfig:
             and width; None: as the network was trained.
         head: what an exported network's outputs mean.
         decoded: whether an exported network gives boxes in pixels already.
-        preprocess: how pictures go in: a preset's name, or its fields; None: as the network was trained.
+        preprocess: how pictures go in: a preset's name, or fields that change `darknet`; None: as the network was
+            trained.
         score_threshold: detections at or below are dropped.
         nms_threshold: of two boxes of one class that overlap more (IoU), the one of lower score is dropped.
         max_candidates: boxes of a frame, best first, that reach the suppression.
         classes: names of the classes to track; None tracks all.
         labels: label names of the classes 0, 1, … of a detection file or of a network of the user's own; public
             networks bring theirs; `coco` alone stands for COCO's 80.
+        score_map: how a detection file's scores come into 0..1; None: they must be there.
     """
 
     model: str = "auto"
@@ -41,6 +44,7 @@ class DetectorConfig:
     max_candidates: Annotated[int, AtLeast(1)] = 1000
     classes: Annotated[tuple[str, ...], Length(1)] | None = ("person",)
     labels: Annotated[tuple[str, ...], Length(1)] = ("person",)
+    score_map: ScoreMap | None = None
 
 
 @dataclass(frozen=True)

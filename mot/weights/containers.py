@@ -35,6 +35,7 @@ from mot.errors import WeightsError, install_hint
 from mot.weights import paddle
 from mot.weights.pickles import ARRAYS, NUMBERS, DType, imported, refusal, scalar, under_both_names
 
+_FOLDER = 0x10  # MS-DOS's attribute, in a zip's directory
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 # How a pickle of any protocol writes torch's magic number, a few bytes after its start.
 _LEGACY_TORCH = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
@@ -196,14 +197,28 @@ def _check_zip(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
+            _refuse_compressed(members, path)
             # torch.serialization.set_crc32_options(False) leaves every CRC zero: nothing to compare
             damaged = archive.testzip() if any(member.CRC for member in members) else None
+    except WeightsError:
+        raise
     except Exception as error:  # a damaged zip raises from many places: zipfile, zlib, struct, codecs
         raise WeightsError(f"{path} is damaged or cut short: {_one_line(error)}") from error
+    # of what is marked as a folder torch reads nothing, and gives memory as it finds it
+    if any(member.external_attr & _FOLDER for member in members):
+        raise WeightsError(f"{path} is damaged: a member of it is marked as a folder")
     if damaged is not None:
         raise WeightsError(f"{path} is damaged: the checksum of its member {damaged!r} is wrong")
     if not any(member.filename.endswith("/data.pkl") for member in members):
         raise WeightsError(f"{path} is a zip file, but not one of torch's: {_EXPECTED}")
+
+
+def _refuse_compressed(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
+    """Before one is inflated: a few bytes may become gigabytes."""
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise WeightsError(
+            f"{path} holds compressed members, as no weights file of torch's does: {_EXPECTED}"
+        )
 
 
 def _read_torch(path: Path) -> TensorFile:

@@ -123,10 +123,10 @@ def test_a_checkpoint_of_another_network(
     assert "a reid network, not a detector network" in refused(
         capsys, *flags, "-o", f"det_weights={embedder}"
     )
-    assert "holds the weights of yolov3_tiny (a detector network), not the weights of mobilenetv2" in refused(
+    assert "holds yolov3_tiny, a detector network, not a reid network" in refused(
         capsys, *flags, "-o", f"reid_weights={detector}"
     )
-    assert "is a reid, not the weights of a detector network" in refused(
+    assert "is of a reid network, not of a detector network" in refused(
         capsys, *flags, "-o", "det_weights=mobilenetv2"
     )
     assert not (tmp_path / "out").exists()

@@ -197,19 +197,58 @@ def test_inspect_says_what_a_file_is_and_how_to_use_it(
     assert capsys.readouterr().err.count("\n") == 1
 
 
+EXPORTED = {
+    "yolox_nano.onnx": "images (1, 3, 416, 416)",
+    "osnet_x0_25_msmt17.onnx": "embedding  512 numbers a box",
+    "openvino/person-detection-retail-0013.xml": "detection_out (1, 1, 200, 7)",
+    "openvino/person-reidentification-retail-0288.xml": "embedding  256 numbers a box",
+}
+
+
 @pytest.mark.data
-def test_inspect_reads_exported_files(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("openvino")
-    weights = shared_data / "weights"
-    files = ("yolox_nano.onnx", "osnet_x0_25_msmt17.onnx", "openvino/person-detection-retail-0013.xml")
-    assert main(["inspect", *(str(weights / file) for file in files)]) == 0
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("file", "words"), EXPORTED.items())
+def test_inspect_prints_configs_that_open_exported_files(
+    file: str, words: str, known: bool, shared_data: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    pytest.importorskip("onnxruntime" if file.endswith(".onnx") else "openvino")
+    path = shared_data / "weights" / file
+    if not known:
+        for half in {path, path.with_suffix(".bin")} if path.suffix == ".xml" else {path}:
+            (tmp_path / f"mine{half.suffix}").symlink_to(half)
+        path = tmp_path / f"mine{path.suffix}"
+    assert main(["inspect", str(path)]) == 0
     said = capsys.readouterr().out
-    for words in (
-        "images (1, 3, 416, 416)",
-        "head: yolox",
-        "preprocess: torchreid",
-        "head: ssd",
-        "model: openvino",
-    ):
-        assert words in said
+    assert words in said
+    assert said.endswith("# or another: the file does not say\n") != known
+    _opens(path, said.partition("config\n")[2])
+
+
+def _opens(path: Path, text: str) -> None:
+    """The config opens the file."""
+    import torch
+    import yaml
+
+    from mot.config import build
+    from mot.perception.exported import open_detector, open_embedder
+    from mot.perception.opening import Place
+    from mot.perception.settings import DetectorConfig, EmbedderConfig
+
+    config, place = yaml.safe_load(text), Place(torch.device("cpu"))
+    assert str(path) in config.values()
+    if "detector" in config:
+        detector = build(DetectorConfig, config["detector"], "detector")
+        labels = open_detector(detector, path, place, detector.model, None).labels
+        assert "person" in labels
+        assert len(labels) in (2, 80)
+    else:
+        embedder = build(EmbedderConfig, config["reid"], "reid")
+        assert open_embedder(embedder, path, place, embedder.model, None).embedding_size in (256, 512)
+
+
+def test_inspect_names_the_xml_of_a_bin(tmp_path: Path, capsys: Captured) -> None:
+    pytest.importorskip("torch")
+    for name in ("m.xml", "m.bin"):
+        (tmp_path / name).write_bytes(b"?")
+    assert main(["inspect", str(tmp_path / "m.bin")]) == 2
+    assert capsys.readouterr().err.endswith("m.bin holds the numbers of a network alone: name m.xml\n")

@@ -141,7 +141,7 @@ def test_mistakes_in_the_long_form(tmp_path: Path) -> None:
 
 def test_weights_of_another_kind_are_named() -> None:
     pytest.importorskip("torch")
-    with pytest.raises(WeightsError, match="mobilenetv2: is a reid, not the weights of a detector network"):
+    with pytest.raises(WeightsError, match="mobilenetv2: is of a reid network, not of a detector network"):
         Tracker("sort.yml").load_weights_sde("mobilenetv2")
 
 

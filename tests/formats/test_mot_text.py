@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mot.errors import FormatError, SourceError
-from mot.formats.mot_text import format_tracks, read_detections
+from mot.errors import ConfigError, FormatError, SourceError
+from mot.formats.mot_text import ScoreMap, format_tracks, map_scores, read_detections
 from mot.structures import Tracks, TrackState
 
 GOOD = "1,-1,10,20,30,40,0.5,-1,-1,-1\n"
@@ -52,6 +52,36 @@ def test_classes_are_read_where_there_is_more_than_one(tmp_path: Path) -> None:
     path.write_text("1,-1,10,20,30,40,0.5,2,-1,-1\n")
     with pytest.raises(FormatError, match=r"class 2 is outside 0..1"):
         read_detections(path, label_count=2)
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("clip", [0, 0, 0.5, 1]),
+        ("logistic", [0, 0.26894142137, 0.62245933120, 0.95257412682]),
+        ("minmax", [0, 999 / 1003, 1000.5 / 1003, 1]),
+    ],
+)
+def test_scores_outside_are_mapped_as_told(tmp_path: Path, how: ScoreMap, expected: list[float]) -> None:
+    path = tmp_path / "det.txt"
+    scores = [-1000, -1, 0.5, 3]
+    path.write_text("".join(f"{i + 1},-1,10,20,30,40,{score}\n" for i, score in enumerate(scores)))
+    frames = read_detections(path, score_map=how)  # minmax is over all frames, not one
+    np.testing.assert_allclose([frames[i].scores[0] for i in range(1, 5)], expected, atol=1e-9)
+    with pytest.raises(
+        FormatError, match=r"line 1: score -1000 .* detector.score_map \(clip or logistic or minmax"
+    ):
+        read_detections(path)
+
+
+def test_maps_of_no_scores_of_equal_ones_and_unknown() -> None:
+    none = np.empty(0)
+    for how in ("clip", "logistic", "minmax", None):
+        assert len(map_scores(none, how, str)) == 0
+    assert map_scores(np.full(3, 7.0), "minmax", str).tolist() == [1, 1, 1]
+    assert map_scores(np.array([0, 1.0]), None, str).tolist() == [0, 1]
+    with pytest.raises(ConfigError, match="detector.score_map: unknown 'logistics'; did you mean 'logistic'"):
+        map_scores(np.ones(1), "logistics", str)  # type: ignore[arg-type]
 
 
 def test_files_that_are_not_there_or_not_text(tmp_path: Path) -> None:

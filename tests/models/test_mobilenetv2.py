@@ -61,11 +61,15 @@ def test_missing_unexpected_and_misshaped_tensors_are_listed(public: MobileNetV2
     state["classifier.weight"] = torch.zeros(3)
     state["features.18.1.bias"] = torch.zeros(7)
     torch.save(state, tmp_path / "net.pt")
-    with pytest.raises(WeightsError) as caught:
-        load(tmp_path / "net.pt", "mobilenetv2")
-    for name in ("features.3.conv.0.weight", "classifier.weight", "features.18.1.bias"):
-        assert name in str(caught.value)
-    with pytest.raises(WeightsError, match="holds 312 tensors of no known network"):
+    for asked in ("mobilenetv2", None):
+        with pytest.raises(WeightsError) as caught:
+            load(tmp_path / "net.pt", asked)
+        for name in ("features.3.conv.0.weight", "classifier.weight", "features.18.1.bias"):
+            assert name in str(caught.value)
+    torch.save({"a": torch.zeros(1)}, tmp_path / "net.pt")
+    with pytest.raises(
+        WeightsError, match="holds 1 tensors of no known network .a, …., not the weights of any known network"
+    ):
         load(tmp_path / "net.pt")
 
 

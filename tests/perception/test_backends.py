@@ -152,11 +152,17 @@ def test_networks_for_something_else_are_refused(make: Make) -> None:
 
 @needs_onnx
 def test_an_output_that_is_no_row_a_picture_is_refused(tmp_path: Path) -> None:
-    network = OnnxNetwork(write_onnx(tmp_path / "m.onnx", (1, 3, 8, 6), rows=False), CPU)
+    network = OnnxNetwork(write_onnx(tmp_path / "m.onnx", (2, 3, 8, 6), rows=False), CPU)
     with pytest.raises(
-        WeightsError, match=r"output y has the shape \(3,\) for 1 .* without non-maximum suppression"
+        WeightsError, match=r"output y has the shape \(3,\) for 2 .* without non-maximum suppression"
     ):
         network(pictures(2))
+
+
+@needs_onnx
+def test_outputs_for_one_picture_may_lack_the_batch_axis(tmp_path: Path) -> None:
+    network, x = OnnxNetwork(write_onnx(tmp_path / "m.onnx", (1, 3, 8, 6), rows=False), CPU), pictures(2)
+    torch.testing.assert_close(network(x)[0], x.mean(dim=(2, 3)) * FACTOR)
 
 
 @needs_onnx

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mot.errors import ConfigError
 from mot.models.yolox import YOLOX, Network
-from mot.perception.heads import HEADS
+from mot.perception.heads import HEADS, fitting
 
 CANVAS = (64, 96)
 CELLS = 8 * 12 + 4 * 6 + 2 * 3
@@ -215,3 +215,41 @@ def test_ssd_of_other_shapes() -> None:
     fails("ssd", [torch.zeros(1, 10, 4), torch.zeros(1, 9, 3)], "gives 1x10x4, 1x9x3; expected 1 x 1 x N x 7")
     fails("ssd", [torch.zeros(1, 10, 4)], "expected")
     fails("ssd", [torch.zeros(7, 4), torch.zeros(7), torch.zeros(6)], "expected")
+
+
+def yolox_rows(classes: int) -> Tensor:
+    """What the official export gives: sides as logarithms."""
+    rows = torch.zeros(1, CELLS, 5 + classes)
+    rows[..., 4:] = 0.5
+    return rows
+
+
+def decoded_rows() -> Tensor:
+    rows = yolox_rows(3)
+    rows[..., :4] = torch.tensor(CXCYWH)
+    return rows
+
+
+NORMED = (torch.tensor(XYXY) / EXTENT)[None, None].repeat(1, 9, 1)
+MAPS = [torch.zeros(1, 67, 64 // s, 96 // s) for s in (8, 16, 32)]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expected"),
+    [
+        ([yolox_rows(80)], [("yolox", False, 80)]),
+        ([decoded_rows()], [("yolox", True, 3)]),
+        ([decoded_rows()[..., :-1].transpose(1, 2)], [("yolov8", True, 3)]),
+        (MAPS, [("yolov8", False, 3)]),
+        ([torch.zeros(1, 300, 6)], [("yolov8", True, None), ("detr", True, 2)]),
+        ([torch.zeros(1, 300, 84)], [("detr", True, 80)]),
+        ([torch.zeros(1, 1, 200, 7)], [("ssd", True, None)]),
+        ([NORMED, torch.full((1, 9, 91), -4.0)], [("detr", False, 91)]),
+        ([NORMED, torch.full((1, 9, 21), 0.1)], [("ssd", True, 21), ("detr", False, 21)]),
+        ([torch.zeros(1, 3, 5), torch.zeros(1, 3, dtype=torch.int64)], [("ssd", True, None)]),
+        ([torch.zeros(1, 512)], []),
+        ([torch.zeros(1, 256, 1, 1)], []),
+    ],
+)
+def test_what_outputs_may_be(outputs: list[Tensor], expected: list[tuple[str, bool, int | None]]) -> None:
+    assert fitting(outputs, CANVAS) == expected

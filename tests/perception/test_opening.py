@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from torch.nn.functional import normalize
 
 from mot import Frame, Tracker
 from mot.engine.config import read_config
-from mot.errors import ConfigError, WeightsError
+from mot.errors import ConfigError, InputError, WeightsError
+from mot.models.inputs import Preprocess
 from mot.models.registry import MODELS
 from mot.models.spec import Joint
 from mot.perception.detector import Detector
@@ -119,9 +121,8 @@ def test_any_detector_with_any_reid_network(
     assert found[0].embeddings.shape[1] == 512
     networks = tracker.record()["networks"]
     assert (networks["detector"]["model"], networks["reid"]["model"]) == ("yolox_nano", "osnet_x0_25")
-    # the manifest knows what the file does not say, by the file's name
-    network = open_detector(DetectorConfig(), detector_file, CPU, known=None)
-    assert network.size == (416, 416)
+    assert networks["detector"]["size"] == [96]
+    assert networks["detector"]["preprocess"]["colour"] == "rgb"  # ByteTrack's, by the name of the file
 
 
 def test_what_the_manifest_knows_of_a_file_counts(detector_file: Path) -> None:
@@ -180,13 +181,56 @@ def test_colours_reach_a_reid_network_in_its_own_order(reid_file: Path) -> None:
         seen.append(x)
         return torch.ones(len(x), 512)
 
-    from dataclasses import replace
-
     red = np.zeros((20, 20, 3), np.uint8)
     red[..., 2] = 255  # BGR
     box = Detections(xyxy=np.array([[2.0, 2, 18, 18]]), scores=np.ones(1))
     Embedder(config, replace(network, run=look))([Frame(image=red, index=1, time_s=0)], [box])
-    assert seen[0][0, :, 0, 0].tolist() == [1, 0, 0]
+    bgr = replace(network, run=look, how=replace(network.how, colour="bgr"))
+    Embedder(config, bgr)([Frame(image=red, index=1, time_s=0)], [box])
+    assert [x[0, :, 0, 0].tolist() for x in seen] == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_mixed_detections_keep_the_embeddings_that_they_have(reid_file: Path, frames: list[Frame]) -> None:
+    config = EmbedderConfig(crop_size=(64, 32))
+    embedder = Embedder(config, open_embedder(config, reid_file, CPU))
+    bare = Detections(xyxy=np.array([[5.0, 5, 40, 60]]), scores=np.ones(1))
+    own = replace(bare, embeddings=np.ones((1, 512), np.float32))
+    kept, made = embedder(frames[:2], [own, bare])
+    assert kept is own
+    assert made.embeddings is not None
+    (alone,) = embedder(frames[1:2], [bare])
+    assert np.array_equal(made.embeddings, alone.embeddings)  # type: ignore[arg-type]
+
+
+def test_odd_configs_are_refused_in_one_line(detector_file: Path, reid_file: Path) -> None:
+    with pytest.raises(
+        ConfigError, match="reid.preprocess: cubic is for whole pictures; known: linear, antialias"
+    ):
+        config = EmbedderConfig(preprocess="paddle_yolov3")
+        Embedder(config, open_embedder(config, reid_file, CPU))
+    with pytest.raises(ConfigError, match="detector.labels: 2 names for a network of 1 classes"):
+        open_detector(DetectorConfig(labels=("person", "car")), detector_file, CPU)
+    with pytest.raises(ConfigError, match="yolox_nano needs multiples of 32, not 1"):
+        open_detector(DetectorConfig(preprocess=Preprocess(stride=1)), detector_file, CPU)
+    with pytest.raises(ConfigError, match="stretch goes back by inverse placed"):
+        Preprocess(fit="stretch", inverse="ideal")
+    with pytest.raises(ConfigError, match="detector.preprocess.std"):
+        read_config("sort.yml", ["detector.preprocess.std=[0, 0, 0]"])
+
+
+def test_boxes_beyond_all_numbers_do_not_end_a_run(detector_file: Path, frames: list[Frame]) -> None:
+    config = DetectorConfig(input_size=(96,), preprocess="yolox")
+    network = open_detector(config, detector_file, CPU)
+    wild = torch.tensor([[[0, -35, torch.inf, 9], [5, 5, 20, 30], [9, 9, 1, 1]]])
+    odd = replace(network, run=lambda x: (wild, torch.full((1, 3, 1), 0.9)))
+    detector = Detector(config, odd)
+    (found,) = detector(frames[:1])
+    assert len(found) == 3
+    assert np.isfinite(found.xyxy).all()
+    assert detector([]) == []
+    with pytest.raises(InputError, match="must have one size"):
+        other = Frame(image=np.zeros((10, 10, 3), np.uint8), index=2, time_s=0.1)
+        detector([frames[0], other])
 
 
 def test_narrow_numbers_where_the_device_has_them(detector_file: Path) -> None:

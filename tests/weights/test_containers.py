@@ -307,6 +307,18 @@ def test_absent_files_folders_and_other_zips_are_refused(tmp_path: Path) -> None
         read(tmp_path / "w.pt")
 
 
+def test_compressed_members_are_refused_before_they_are_inflated(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "w.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("w/data.pkl", pickle.dumps({}))
+        with archive.open("w/data/0", "w") as member:
+            member.write(bytes(10**6))
+    data = bytearray((tmp_path / "w.pt").read_bytes())
+    data[60] ^= 1  # inflating would find it damaged
+    (tmp_path / "w.pt").write_bytes(data)
+    with pytest.raises(WeightsError, match=r"w\.pt holds compressed members"):
+        read(tmp_path / "w.pt")
+
+
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
 def test_a_truncated_torch_file_is_refused(share: float, legacy: bool, tmp_path: Path) -> None:
@@ -317,8 +329,21 @@ def test_a_truncated_torch_file_is_refused(share: float, legacy: bool, tmp_path:
         read(path)
 
 
+def test_a_member_marked_as_a_folder_is_refused(tmp_path: Path) -> None:
+    """Torch reads nothing of it: the tensor would be whatever lay in memory."""
+    path = _saved(_state(), tmp_path / "w.pt")
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.start_dir
+    data[start + 38] |= 0x10  # external attributes of the first entry of the directory
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match="marked as a folder"):
+        read(path)
+
+
 @FUZZ
 @given(place=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
+@example(place=0.8741913294098359, bits=16)
 def test_a_flipped_byte_in_a_zip_never_changes_a_tensor(place: float, bits: int, tmp_path: Path) -> None:
     path = _saved(_state(), tmp_path / "w.pt")
     data = bytearray(path.read_bytes())

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,37 @@ def test_every_shipped_entry_says_what_a_user_must_know() -> None:
         if entry.model == "openvino":
             assert entry.file.endswith(".xml")
             assert manifest.load()[entry.beside or ""].file == entry.file.replace(".xml", ".bin")
+
+
+def test_every_shipped_entry_names_a_network_that_reads_its_maker() -> None:
+    from mot.models.registry import MODELS
+
+    others = {"PaddleDetection", "OpenMMLab"}
+    for name, entry in manifest.load().items():
+        if entry.model in (None, "onnx", "openvino"):
+            continue
+        spec = MODELS[entry.model or ""]
+        assert spec.kind == entry.kind, name
+        makers = {dialect.name for dialect in spec.dialects}
+        if entry.file.endswith(".weights"):
+            assert spec.darknet, name
+        elif entry.file.endswith(".pdparams"):
+            assert "PaddleDetection" in makers, name
+        else:
+            assert "OpenMMLab" in makers if "mmdet" in name else makers - others, name
+
+
+def test_a_size_in_a_file_name_is_the_entrys_or_its_networks() -> None:
+    """Height and width in either order: PaddleDetection's YOLOX begins with the height."""
+    from mot.models.registry import MODELS
+
+    sized = 0
+    for name, entry in manifest.load().items():
+        if found := re.search(r"(\d{3,4})x(\d{3,4})", entry.file):
+            size = entry.input_size or MODELS[entry.model or ""].input_size
+            assert sorted(size) == sorted(map(int, found.groups())), name
+            sized += 1
+    assert sized >= 12
 
 
 def test_every_kind_of_source_is_read_in_order(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ class OnnxNetwork:
         inputs: height and width; None where the file leaves one open.
         batch: pictures in one run; None where the file leaves that open.
         outputs: in the file's order.
+        library: what runs it, with its version.
 
     Raises:
         ConfigError: onnxruntime is missing or too old, or cannot do what was asked for.
@@ -55,6 +56,7 @@ class OnnxNetwork:
         self._chunk = chunk
         self.inputs, self.batch = self._signature.size, self._signature.batch
         self.outputs = self._signature.outputs
+        self.library = f"onnxruntime {_library().__version__}"
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         """All outputs for (B, 3, H, W) float32 pictures of the file's size; see `Signature.run`."""

@@ -37,6 +37,7 @@ class OpenVinoNetwork:
         inputs: height and width that the file fixes, None where it leaves one open; others are tried as well.
         batch: pictures in one run; None where the file leaves that open.
         outputs: in the file's order.
+        library: what runs it, with its version.
 
     Raises:
         ConfigError: OpenVINO is missing, or cannot do what was asked for.
@@ -61,6 +62,7 @@ class OpenVinoNetwork:
         self._compiled: dict[tuple[tuple[int, ...], ...], Any] = {}
         self.inputs, self.batch = self._signature.size, self._signature.batch
         self.outputs = self._signature.outputs
+        self.library = f"openvino {_library().__version__.partition('-')[0]}"
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         """All outputs for (B, 3, H, W) float32 pictures; see `Signature.run`."""

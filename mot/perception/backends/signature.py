@@ -160,7 +160,9 @@ class Signature:
         ]
 
     def _join(self, port: Port, arrays: Arrays, piece: int) -> Tensor:
-        """The pieces of one output, one after another."""
+        """The pieces of one output, one after another; what was found in one picture may lack the batch axis."""
+        if piece == 1:
+            arrays = [array if array.shape[:1] == (1,) else array[None] for array in arrays]
         shapes = {array.shape for array in arrays}
         if len(shapes) != 1 or arrays[0].shape[:1] != (piece,):
             found = ", ".join(map(str, sorted(shapes)))

@@ -1,0 +1,204 @@
+"""`mot-eval`: score result files, or track whole benchmark folders and score that."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mot import __version__
+from mot.cli.against import differences
+from mot.cli.errors import parse, run
+from mot.engine.benchmark import Job, finished, run_all
+from mot.engine.evaluate import DEFAULT, Evaluation, check_columns, evaluate, prepared
+from mot.errors import ConfigError, OutputError, SourceError
+from mot.formats.sequences import Sequence, check_images, find_sequences, frame_range, results
+from mot.metrics import FIELDS, events
+
+PROGRAM = "mot-eval"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    return run(PROGRAM, lambda: _eval(parse(_parser(), argv)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM, description="Score MOT results, or track a benchmark folder and score that."
+    )
+    add = parser.add_argument
+    add("--gt", type=Path, help="folder of sequences with ground truth, as in MOT17/train")
+    add("--results", type=Path, help="folder of result files, NAME.txt each")
+    add("--against", type=Path, help="another folder of results: print the differences")
+    add("--cfg", help="track with this YAML config first")
+    add("--data", type=Path, help="folder of sequences to track")
+    add("--det-file", help="detections of each sequence, relative to it, as in det/det.txt")
+    add("--out", type=Path, default=Path("output"), help="folder for the results (default: %(default)s)")
+    add("--split", choices=("DPM", "FRCNN", "SDP"), help="of MOT17: the sequences of this detector")
+    add("--seqmap", type=Path, help="file of sequence names")
+    add("--sequences", help="names of sequences, as in MOT17-02-FRCNN,MOT17-04-FRCNN")
+    add("--benchmark", help="whose rules count (default: as the folders say)")
+    add("--frames", help="score first-half, second-half or A-B only")
+    add(
+        "--iou",
+        type=float,
+        default=0.5,
+        help="overlap that CLEAR and Identity ask for (default: %(default)s)",
+    )
+    add("--metrics", help=f"families to show, of {','.join(FIELDS)}")
+    add("--columns", help="columns to show, as in HOTA,MOTA,IDF1")
+    add("--save-csv", type=Path, help="write the table to this file")
+    add("--save-json", type=Path, help="write every field to this file")
+    add("--workers", type=int, default=1, help="processes, a sequence each (default: %(default)s)")
+    add("--cache", type=Path, help="folder that keeps what the networks saw")
+    add("--resume", action="store_true", help="keep the sequences that are finished")
+    add("--overwrite", action="store_true", help="replace results that exist")
+    add("--allow-missing", action="store_true", help="leave out sequences without images, and say so")
+    add("--offline", action="store_true", help="never download weights")
+    add(
+        "-o", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="override a config key"
+    )
+    add("--quiet", action="store_true", help="no progress")
+    add("--version", action="version", version=f"{PROGRAM} {__version__}")
+    return parser
+
+
+def _eval(args: argparse.Namespace) -> int:
+    columns = check_columns(_columns(args))
+    rates: Mapping[str, float] = {}
+    if args.cfg is not None:
+        sequences, rates = _track(args)
+        args.gt, args.results = args.data, args.out
+        args.sequences = ",".join(sequence.name for sequence in sequences)
+    elif args.gt is None or args.results is None:
+        raise ConfigError("give --gt and --results to score files, or --cfg and --data to track")
+    table = Evaluation(_evaluate(args, args.results).counts, rates)
+    print(table.table(columns))
+    if args.against is not None:
+        print("", *_differences(args, table, columns), sep="\n")
+    _save(args, table, columns)
+    return 0
+
+
+def _columns(args: argparse.Namespace) -> list[str]:
+    if args.columns is not None:
+        return [name.strip() for name in args.columns.split(",")]
+    if args.metrics is None:
+        return list(DEFAULT)
+    wanted = [name.strip() for name in args.metrics.split(",")]
+    for name in wanted:
+        if name not in FIELDS:
+            raise ConfigError(f"--metrics: unknown {name!r}; known: {', '.join(FIELDS)}")
+    return [column for name in wanted for column in FIELDS[name]]
+
+
+def _names(args: argparse.Namespace) -> list[str] | None:
+    return None if args.sequences is None else [name.strip() for name in args.sequences.split(",")]
+
+
+def _evaluate(args: argparse.Namespace, results: Path) -> Evaluation:
+    return evaluate(
+        args.gt,
+        results,
+        split=args.split,
+        seqmap=args.seqmap,
+        names=_names(args),
+        benchmark=args.benchmark,
+        frames=args.frames,
+        iou=args.iou,
+    )
+
+
+def _differences(args: argparse.Namespace, table: Evaluation, columns: list[str]) -> Iterator[str]:
+    """What `--against` prints; frames are those of the files."""
+    other = _evaluate(args, args.against)
+    found = {}
+    for one in find_sequences(args.gt, args.split, args.seqmap, _names(args), args.benchmark):
+        sides = []
+        for folder in (args.results, args.against):
+            rows = events(prepared(one, results(folder, [one])[one.name], args.frames), args.iou)
+            rows["frame"] += 0 if args.frames is None else frame_range(args.frames, one.length).start - 1
+            sides.append(rows)
+        found[one.name] = (sides[0], sides[1])
+    return differences(table, other, found, columns)
+
+
+def _track(args: argparse.Namespace) -> tuple[list[Sequence], dict[str, float]]:
+    """Every sequence that can be tracked, and frames per second of those tracked now."""
+    if args.data is None:
+        raise ConfigError("--cfg needs --data, the folder of sequences to track")
+    if args.workers < 1:
+        raise ConfigError(f"--workers: expected 1 or more, got {args.workers}")
+    sequences = list(
+        _present(args, find_sequences(args.data, args.split, args.seqmap, _names(args), args.benchmark))
+    )
+    overrides = tuple(args.overrides)
+    jobs = [
+        Job(one, args.out, args.cfg, overrides, args.det_file, args.cache, args.offline) for one in sequences
+    ]
+    kept: dict[str, Mapping[str, Any]] = {}
+    for job in jobs:
+        if args.resume and (record := finished(job)) is not None:
+            kept[job.folder.name] = record
+        elif job.text.exists() and not (args.overwrite or args.resume):
+            raise OutputError(f"{job.text} exists: --resume keeps it, --overwrite replaces it")
+    with _progress([job for job in jobs if job.folder.name not in kept], args.quiet) as tell:
+        done = run_all([job for job in jobs if job.folder.name not in kept], args.workers, tell)
+    return sequences, {name: record["frames_per_second"] for name, record in {**kept, **done}.items()}
+
+
+def _present(args: argparse.Namespace, sequences: list[Sequence]) -> Iterator[Sequence]:
+    """The sequences whose input is there."""
+    for sequence in sequences:
+        try:
+            if args.det_file is None:
+                check_images(sequence)
+            elif not (sequence.folder / args.det_file).is_file():
+                raise SourceError(f"{sequence.name}: no {args.det_file} in {str(sequence.folder)!r}")
+        except SourceError as error:
+            if not args.allow_missing:
+                raise
+            print(f"{PROGRAM}: left out: {error}", file=sys.stderr)
+        else:
+            yield sequence
+
+
+@contextmanager
+def _progress(jobs: list[Job], quiet: bool) -> Iterator[Any]:
+    """A bar for each running sequence, on stderr, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
+        tasks = {job.folder.name: bars.add_task(job.folder.name, total=job.folder.length) for job in jobs}
+
+        def tell(frames: Mapping[str, int]) -> None:
+            for name, count in frames.items():
+                bars.update(tasks[name], completed=count)
+
+        yield tell
+
+
+def _save(args: argparse.Namespace, table: Evaluation, columns: list[str]) -> None:
+    try:
+        if args.save_json is not None:
+            args.save_json.write_text(json.dumps(table.as_dict(), indent=1) + "\n", encoding="utf-8")
+        if args.save_csv is not None:
+            rows = table.rows(columns)
+            with args.save_csv.open("w", newline="", encoding="utf-8") as stream:
+                writer = csv.DictWriter(stream, list(dict.fromkeys(key for row in rows for key in row)))
+                writer.writeheader()
+                writer.writerows(rows)
+    except OSError as error:
+        raise OutputError(f"{error.filename}: cannot be written: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

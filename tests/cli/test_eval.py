@@ -1,0 +1,157 @@
+"""`mot-eval`: a table for anybody's results, whole folders from detections to table, one line for what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import folders
+import pytest
+
+from mot import evaluate
+from mot.cli.eval import main
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    root = tmp_path / "MOT17" / "train"
+    for name in ("MOT17-02-FRCNN", "MOT17-04-FRCNN"):
+        folder = folders.sequence(root / name, "MOT17", 30)
+        rows = (f"{i},-1,{10 * i},{50 * p},20,40,0.9\n" for i in range(1, 31) for p in (1, 2))
+        (folder / "det" / "det.txt").write_text("".join(rows))
+    return root
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    out = tmp_path / "ours"
+    out.mkdir()
+    for name in ("MOT17-02-FRCNN", "MOT17-04-FRCNN"):
+        (out / f"{name}.txt").write_text(folders.result(30))
+    return out
+
+
+def said(capsys: pytest.CaptureFixture[str], *flags: object, status: int = 0) -> str:
+    assert main([*map(str, flags)]) == status
+    captured = capsys.readouterr()
+    return captured.err if status else captured.out
+
+
+def test_a_table_of_results(
+    data: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ("--save-json", tmp_path / "e.json", "--save-csv", tmp_path / "e.csv")
+    text = said(capsys, "--gt", data, "--results", results, *flags).splitlines()
+    assert text[0].split() == [
+        "sequence", "HOTA", "DetA", "AssA", "LocA", "MOTA", "MOTP", "IDF1", "IDP", "IDR",
+        "IDSW", "FP", "FN", "MT", "PT", "ML", "Frag",
+    ]  # fmt: skip
+    assert [line.split()[0] for line in text[1:]] == ["MOT17-02-FRCNN", "MOT17-04-FRCNN", "combined"]
+    assert text[3].split()[5] == "50.000"  # one of two people is found
+    found = json.loads((tmp_path / "e.json").read_text())
+    assert set(found) == {"MOT17-02-FRCNN", "MOT17-04-FRCNN", "combined"}
+    assert found["combined"]["MOTA"] == 0.5
+    assert len(found["combined"]["HOTA"]) == 19
+    rows = list(csv.DictReader((tmp_path / "e.csv").open()))
+    assert rows[2]["sequence"] == "combined"
+    assert rows[2]["FN"] == "60"
+    table = evaluate(data, results)
+    assert table.combined["MOTA"] == 0.5
+    assert str(table) == "\n".join(text)
+
+
+def test_columns_families_frames_and_iou(
+    data: Path, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ("--gt", data, "--results", results)
+    assert said(capsys, *base, "--columns", "MOTA,FN").splitlines()[0].split() == ["sequence", "MOTA", "FN"]
+    assert "IDTP" in said(capsys, *base, "--metrics", "Identity")
+    assert (
+        said(capsys, *base, "--columns", "FN", "--frames", "second-half").splitlines()[-1].split()[1] == "28"
+    )
+    assert said(capsys, *base, "--columns", "MOTA", "--iou", "1").splitlines()[-1].split()[1].startswith("-")
+    one = said(capsys, *base, "--sequences", "MOT17-04-FRCNN", "--columns", "FN")
+    assert "MOT17-02" not in one
+
+
+def test_against_says_where_the_difference_comes_from(
+    data: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    for path in results.iterdir():
+        (theirs / path.name).write_text(path.read_text())
+    lines = (results / "MOT17-02-FRCNN.txt").read_text().splitlines()
+    (theirs / "MOT17-02-FRCNN.txt").write_text("\n".join([*lines[:9], *lines[10:]]) + "\n")
+    text = said(capsys, "--gt", data, "--results", results, "--against", theirs, "--columns", "MOTA,FN")
+    assert "MOT17-02-FRCNN: MOTA +1.667, FN -1" in text
+    assert "  1 misses only there: frame 10 person 1" in text
+    assert "MOT17-04-FRCNN: the same" in text
+
+
+def test_from_detections_to_table_and_on_after_an_interruption(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    flags = (
+        "--cfg",
+        "sort.yml",
+        "--data",
+        data,
+        "--det-file",
+        "det/det.txt",
+        "--out",
+        out,
+        "--columns",
+        "MOTA,IDSW",
+    )
+    first = said(capsys, *flags)
+    assert first.splitlines()[0].split() == ["sequence", "MOTA", "IDSW", "frames/s"]
+    assert float(first.splitlines()[-1].split()[1]) > 90
+    assert "exists: --resume keeps it, --overwrite replaces it" in said(capsys, *flags, status=2)
+    (out / "MOT17-04-FRCNN.txt").unlink()
+
+    def scores(text: str) -> list[list[str]]:
+        return [line.split()[:3] for line in text.splitlines()]
+
+    assert scores(said(capsys, *flags, "--resume")) == scores(first)
+    assert scores(said(capsys, *flags, "--overwrite", "--workers", "2")) == scores(first)
+    assert "another config" in said(capsys, *flags, "--resume", "-o", "tracker.max_age=3", status=2)
+
+
+def test_missing_images_are_named_or_left_out(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ("--cfg", "sort.yml", "--data", data, "--out", tmp_path / "out")
+    assert "MOT17-02-FRCNN" in said(capsys, *flags, status=2)
+    (data / "MOT17-04-FRCNN" / "det" / "det.txt").unlink()
+    by_file = (*flags, "--det-file", "det/det.txt")
+    assert "MOT17-04-FRCNN: no det/det.txt" in said(capsys, *by_file, status=2)
+    assert main([*map(str, by_file), "--allow-missing"]) == 0
+    captured = capsys.readouterr()
+    assert "left out: MOT17-04-FRCNN" in captured.err
+    assert "MOT17-04" not in captured.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--gt", "DATA"], "give --gt and --results"),
+        (["--cfg", "sort.yml"], "--cfg needs --data"),
+        (["--gt", "DATA", "--results", "RESULTS", "--columns", "HOTTA"], "did you mean 'HOTA'"),
+        (["--gt", "DATA", "--results", "RESULTS", "--metrics", "Hota"], "known: HOTA, CLEAR"),
+        (["--gt", "DATA", "--results", "RESULTS", "--iou", "2"], "iou: expected"),
+        (["--gt", "DATA", "--results", "RESULTS", "--frames", "99-100"], "frames"),
+        (["--gt", "nowhere", "--results", "RESULTS"], "nowhere"),
+        (["--gt", "DATA", "--results", "DATA"], "result"),
+        (["--cfg", "sort.yml", "--data", "DATA", "--workers", "0"], "--workers: expected 1"),
+    ],
+)
+def test_mistakes_are_one_line(
+    flags: list[str], words: str, data: Path, results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"DATA": str(data), "RESULTS": str(results)}
+    text = said(capsys, *(names.get(flag, flag) for flag in flags), status=2)
+    assert words in text
+    assert text.count("\n") == 1

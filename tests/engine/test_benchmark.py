@@ -1,0 +1,110 @@
+"""Whole folders through a tracker: workers change nothing, a killed one loses nothing, a cache is used."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+import folders
+import pytest
+
+from mot.engine import benchmark
+from mot.engine.benchmark import Job, finished, run_all
+from mot.errors import MotError, OutputError
+from mot.formats.sequences import find_sequences
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Three sequences, with detections of one person who walks."""
+    root = tmp_path / "MOT17" / "train"
+    for name, length in (("MOT17-02-FRCNN", 40), ("MOT17-04-FRCNN", 60), ("MOT17-05-FRCNN", 20)):
+        folder = folders.sequence(root / name, "MOT17", length)
+        rows = (f"{i},-1,{10 * i},50,20,40,0.9\n" for i in range(1, length + 1))
+        (folder / "det" / "det.txt").write_text("".join(rows))
+    return root
+
+
+def jobs_of(data: Path, out: Path, **changes: object) -> list[Job]:
+    facts: dict[str, object] = {"cfg": "sort.yml", "det_file": "det/det.txt"} | changes
+    return [Job(one, out, **facts) for one in find_sequences(data)]  # type: ignore[arg-type]
+
+
+def test_two_workers_write_the_bytes_of_one(data: Path, tmp_path: Path) -> None:
+    texts = []
+    for workers in (1, 2):
+        jobs = jobs_of(data, tmp_path / str(workers))
+        records = run_all(jobs, workers)
+        assert list(records) == [job.folder.name for job in jobs]
+        assert [record["frames"] for record in records.values()] == [40, 60, 20]
+        texts.append([job.text.read_bytes() for job in jobs])
+    assert texts[0] == texts[1]
+    assert all(len(text.splitlines()) > 15 for text in texts[0])
+
+
+def test_a_killed_worker_is_named_and_loses_nothing_finished(data: Path, tmp_path: Path) -> None:
+    jobs = jobs_of(data, tmp_path / "out")
+    killed: list[str] = []
+
+    def kill(running: Mapping[str, int]) -> None:
+        import multiprocessing
+
+        for process in multiprocessing.active_children():
+            if process.name == "MOT17-02-FRCNN" and process.pid and not killed:
+                killed.append(process.name)
+                os.kill(process.pid, signal.SIGKILL)
+
+    with pytest.raises(
+        MotError, match=r"^MOT17-02-FRCNN: its worker was killed .SIGKILL.; go on with --resume"
+    ):
+        run_all(jobs, 1, kill)
+    assert [job.text.exists() for job in jobs] == [False, True, True]
+    assert [finished(job) is not None for job in jobs] == [False, True, True]
+    left = [job for job in jobs if finished(job) is None]
+    run_all(left, 1)
+    assert all(finished(job) for job in jobs)
+
+
+def test_a_result_of_another_config_is_not_taken_for_finished(data: Path, tmp_path: Path) -> None:
+    (job, *_) = jobs_of(data, tmp_path / "out")
+    assert finished(job) is None
+    benchmark.track(job)
+    assert finished(job) is not None
+    (other, *_) = jobs_of(data, tmp_path / "out", overrides=("tracker.max_age=9",))
+    with pytest.raises(OutputError, match="was made with another config"):
+        finished(other)
+    job.record.write_text(job.record.read_text()[:-9])
+    assert finished(job) is None
+
+
+def test_what_is_wrong_in_a_worker_names_its_sequence(data: Path, tmp_path: Path) -> None:
+    (data / "MOT17-04-FRCNN" / "det" / "det.txt").write_text("1,-1,oops\n")
+    jobs = jobs_of(data, tmp_path / "out")
+    with pytest.raises(MotError, match=r"^MOT17-04-FRCNN: .*det\.txt.*line 1"):
+        run_all(jobs, 2)
+    assert [job.text.exists() for job in jobs] == [True, False, True]
+
+
+@pytest.mark.data
+def test_the_second_tracker_spends_no_time_in_networks(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setenv("MOT_WEIGHTS", str(shared_data / "weights"))
+    (folder,) = find_sequences(shared_data / "mot17" / "train", names=["MOT17-09-FRCNN"])
+    from dataclasses import replace
+
+    few = replace(folder, length=len(list(folder.image_dir.glob("*.jpg"))))
+    facts = {"cache": tmp_path / "cache", "overrides": ("detector.input_size=320",), "offline": True}
+    first = benchmark.track(Job(few, tmp_path / "a", "sort.yml", **facts))  # type: ignore[arg-type]
+    again = benchmark.track(Job(few, tmp_path / "b", "sort.yml", **facts))  # type: ignore[arg-type]
+    assert first["seconds"]["detect"] > 0
+    assert again["seconds"]["detect"] == 0
+    name = f"{few.name}.txt"
+    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    other = benchmark.track(Job(few, tmp_path / "c", "bytetrack.yml", **facts))  # type: ignore[arg-type]
+    assert other["seconds"]["detect"] > 0  # another score threshold sees other boxes
+    assert json.loads((tmp_path / "a" / f"{few.name}.json").read_text())["frames"] == few.length
