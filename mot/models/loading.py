@@ -111,7 +111,8 @@ def load(path: Path, name: str | None = None, folded: bool = True) -> Loaded:
 def recognise(file: File, file_name: str = "") -> Content | None:
     """What a file is: the first network that its tensors fit in name and shape, None where none does.
 
-    Networks of one shape (JDE's three sizes) are told apart by what the file is called; warns where that says nothing.
+    Networks of one shape (JDE's three sizes) are told apart by what the file is called
+    (with a warning where that says nothing).
     """
     fitting = _fitting(file, file_name)
     if not fitting:
