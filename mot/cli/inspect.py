@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mot.weights import manifest
+from mot.weights.fetch import sha256
 
 if TYPE_CHECKING:
     from mot.perception.exported import Description
@@ -20,8 +21,6 @@ KEYS = {
     "reid": ("reid_weights", "reid", "crop_size"),
     "joint": ("weights", "detector", "input_size"),
 }
-
-SHOWN = 3
 
 # How pictures go in, and what classes are called, where an exported file does not say: what is usual.
 USUAL = {"yolox": "yolox", "yolov8": "darknet", "detr": "imagenet", "ssd": "imagenet", "reid": "imagenet"}
@@ -81,7 +80,7 @@ def _config(kind: str, path: Path, found: Description, size: str) -> Iterator[st
 
 
 def _way(path: Path, head: str) -> str:
-    known = manifest.by_file(path.name)
+    known = manifest.by_file(path.name, sha256(path))
     if known and known.preprocess:
         return f"    preprocess: {known.preprocess}"
     usual = "openvino" if path.suffix == ".xml" else USUAL[head]
@@ -112,14 +111,12 @@ def _checkpoint(path: Path) -> Iterator[str]:
     spec, report = loaded.spec, loaded.report
     yield f"file       {path.name} ({report.format}, {path.stat().st_size / 1e6:.1f} MB)"
     yield f"network    {loaded.name}, a {spec.kind} network; tensors named as by {report.dialect}"
-    more = ", …" if len(report.ignored) > SHOWN else ""
-    unused = f"{len(report.ignored)} not used ({', '.join(report.ignored[:SHOWN])}{more})"
-    yield f"tensors    {report.tensors}, {report.floats:,} numbers; {unused if report.ignored else 'all used'}"
+    yield f"tensors    {report.tensors}, {report.floats:,} numbers; {report.unused or 'all used'}"
     if spec.kind != "reid":
         yield f"classes    {_classes(loaded.classes)}"
     if spec.embedding_size:
         yield f"embedding  {spec.embedding_size} numbers a box"
-    known = manifest.by_file(path.name)
+    known = manifest.by_file(path.name, sha256(path))
     how = known.preprocess if known and known.preprocess else loaded.preprocess
     twin = f"  # or {TWINS[how]}" if how in TWINS and not known else ""
     weights, block, size = KEYS[spec.kind]

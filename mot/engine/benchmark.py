@@ -11,7 +11,7 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -73,7 +73,6 @@ class Running:
     pipe: Connection
     done: int = 0
     said: Mapping[str, Any] | None = None
-    started: float = field(default_factory=time.monotonic)
 
 
 def finished(job: Job) -> Mapping[str, Any] | None:

@@ -10,9 +10,8 @@ import numpy as np
 
 from mot.errors import ConfigError, InputError, nearest
 from mot.formats import sequences as folders
-from mot.formats.benchmark_text import Boxes as Rows
 from mot.formats.benchmark_text import read_result, read_truth
-from mot.metrics import FIELDS, Boxes, Counts, Prepared, Score, combine, count, prepare, scores
+from mot.metrics import FIELDS, Counts, Prepared, Score, combine, count, prepare, scores
 
 # Columns of the table and the field each shows; the others are called as the field.
 SHORT = {"FP": "CLR_FP", "FN": "CLR_FN"}
@@ -142,18 +141,9 @@ def prepared(sequence: folders.Sequence, result: Path, frames: str | None = None
     span = None if frames is None else folders.frame_range(frames, sequence.length)
     truth, found = read_truth(sequence, span), read_result(result, sequence, span)
     try:
-        return prepare(
-            _columns(truth),
-            _columns(found),
-            sequence.length if span is None else len(span),
-            sequence.benchmark,
-        )
+        return prepare(truth, found, sequence.length if span is None else len(span), sequence.benchmark)
     except InputError as error:
         raise InputError(f"{result}: {error}") from None
-
-
-def _columns(boxes: Rows) -> Boxes:
-    return Boxes(**{name: getattr(boxes, name) for name in ("frames", "ids", "tlwh", "scores", "classes")})
 
 
 def _shown(value: Score, column: str) -> float | int:

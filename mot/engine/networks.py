@@ -72,14 +72,9 @@ class Networks:
             what = "video" if entry.kind == "sample" else f"{entry.kind} network"
             raise WeightsError(f"{weights}: is of a {what}, not of a {kind} network")
         path = fetch.locate(weights, offline=self._offline)
-        self.record["weights"][kind] = {"name": str(weights), "file": path.name, "sha256": fetch.sha256(path)}
-        return path, entry or _namesake(path)
-
-
-def _namesake(path: Path) -> Entry | None:
-    """What the manifest knows of a file of this name, unless it has other bytes."""
-    entry = manifest.by_file(path.name)
-    return entry if entry and (entry.sha256 is None or fetch.damage(path, entry) is None) else None
+        digest = fetch.sha256(path)
+        self.record["weights"][kind] = {"name": str(weights), "file": path.name, "sha256": digest}
+        return path, entry or manifest.by_file(path.name, digest)
 
 
 def resolve_device(name: str) -> torch.device:

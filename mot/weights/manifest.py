@@ -203,9 +203,10 @@ def find(name: str, entries: Mapping[str, Entry] | None = None) -> Entry:
     return entries[name]
 
 
-def by_file(file: str) -> Entry | None:
-    """The entry whose file is called so, if there is one."""
-    return next((entry for entry in load().values() if entry.file == file), None)
+def by_file(file: str, digest: str) -> Entry | None:
+    """The entry whose file is called so, unless its sha256 is known and does not begin `digest`."""
+    entry = next((entry for entry in load().values() if entry.file == file), None)
+    return entry if entry and digest.startswith(entry.sha256 or "") else None
 
 
 def similar(name: str, known: Iterable[str]) -> str:

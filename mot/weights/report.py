@@ -36,12 +36,17 @@ class LoadReport:
     ignored: tuple[str, ...]
     floats: int
 
-    def __str__(self) -> str:
+    @property
+    def unused(self) -> str:
+        """`2 not used (a, b)`, empty where all are."""
         more = ", …" if len(self.ignored) > _SHOWN else ""
-        unused = f", {len(self.ignored)} not used ({', '.join(self.ignored[:_SHOWN])}{more})"
+        listed = f"{len(self.ignored)} not used ({', '.join(self.ignored[:_SHOWN])}{more})"
+        return listed if self.ignored else ""
+
+    def __str__(self) -> str:
         return (
             f"{self.file} ({self.format}, {self.dialect}) into {self.model}: {self.tensors} tensors, "
-            f"{self.floats:,} numbers{unused if self.ignored else ''}"
+            f"{self.floats:,} numbers{f', {self.unused}' if self.unused else ''}"
         )
 
 

@@ -220,7 +220,8 @@ def test_inspect_prints_configs_that_open_exported_files(
     assert main(["inspect", str(path)]) == 0
     said = capsys.readouterr().out
     assert words in said
-    assert said.endswith("# or another: the file does not say\n") != known
+    listed = known and path.suffix == ".onnx"  # the .xml files are of another release than the listed ones
+    assert said.endswith("# or another: the file does not say\n") != listed
     _opens(path, said.partition("config\n")[2])
 
 

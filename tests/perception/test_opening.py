@@ -128,7 +128,7 @@ def test_any_detector_with_any_reid_network(
 def test_what_the_manifest_knows_of_a_file_counts(detector_file: Path) -> None:
     from mot.weights import manifest
 
-    known = manifest.by_file(detector_file.name)
+    known = manifest.by_file(detector_file.name, "")
     network = open_detector(DetectorConfig(), detector_file, CPU, known=known)
     assert network.size == (608, 1088)
     assert network.how.mean != (0, 0, 0)
