@@ -68,6 +68,39 @@ class Frame:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """A ground truth or a result of one sequence, as benchmarks write them.
+
+    Attributes:
+        frames: (N,) int64 from 1, in any order.
+        ids: (N,) int64, unique within a frame.
+        tlwh: (N, 4) float64: left, top, width, height in pixels of the image; may leave it.
+        scores: (N,) float64, column 7; of a ground truth the mark whether a row counts: below 1 it does not.
+        classes: (N,) int64, column 8; of a ground truth the class, of a result 1 or below.
+
+    Raises:
+        InputError: shapes disagree.
+    """
+
+    frames: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    tlwh: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    classes: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        """Refuse columns of different lengths."""
+        shapes = [np.shape(getattr(self, name)) for name in ("frames", "ids", "scores", "classes")]
+        if np.shape(self.tlwh) != (len(self), 4) or any(shape != (len(self),) for shape in shapes):
+            raise InputError(
+                f"rows: expected (N,) columns and (N, 4) tlwh, got {np.shape(self.tlwh)}, {shapes}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Detections:
     """What a detector saw in one frame.
 

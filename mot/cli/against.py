@@ -12,12 +12,13 @@ from mot.engine.evaluate import Evaluation
 SHOWN = 5  # events of a kind that are written out
 KINDS = {"switch": "switches", "miss": "misses", "false": "false boxes"}
 Key = tuple[int, int, int]
+Events = dict[str, list[NDArray[Any]]]  # sequence -> `mot.metrics.events` of ours and of theirs
 
 
 def differences(
     ours: Evaluation,
     theirs: Evaluation,
-    events: dict[str, tuple[NDArray[Any], NDArray[Any]]],
+    events: Events,
     columns: Iterable[str],
 ) -> Iterator[str]:
     """Lines: of each sequence the columns that differ, ours minus theirs, and the events that only one has.
@@ -25,7 +26,7 @@ def differences(
     Args:
         ours: the results.
         theirs: those to compare with.
-        events: of each sequence, `mot.metrics.events` of ours and of theirs.
+        events: of both.
         columns: as for `Evaluation.rows`.
     """
     for mine, other in zip(ours.rows(columns), theirs.rows(columns), strict=True):

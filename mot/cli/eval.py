@@ -8,17 +8,20 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from mot import __version__
-from mot.cli.against import differences
+from mot.cli.against import Events, differences
 from mot.cli.errors import parse, run
 from mot.engine.benchmark import Job, finished, run_all
-from mot.engine.evaluate import DEFAULT, Evaluation, check_columns, evaluate, prepared
+from mot.engine.evaluate import DEFAULT, Evaluation, check_columns, prepared
 from mot.errors import ConfigError, OutputError, SourceError
 from mot.formats.sequences import Sequence, check_images, find_sequences, frame_range, results
-from mot.metrics import FIELDS, events
+from mot.metrics import FIELDS, Counts, Prepared, check_iou, count, events
 
 PROGRAM = "mot-eval"
 
@@ -44,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seqmap", type=Path, help="file of sequence names")
     add("--sequences", help="names of sequences, as in MOT17-02-FRCNN,MOT17-04-FRCNN")
     add("--benchmark", help="whose rules count (default: as the folders say)")
-    add("--frames", help="score first-half, second-half or A-B only")
+    add("--frames", help="first-half, second-half or A-B alone")
     add(
         "--iou",
         type=float,
@@ -71,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _eval(args: argparse.Namespace) -> int:
     columns = check_columns(_columns(args))
+    check_iou(args.iou)
     rates: Mapping[str, float] = {}
     if args.cfg is not None:
         sequences, rates = _track(args)
@@ -78,10 +82,11 @@ def _eval(args: argparse.Namespace) -> int:
         args.sequences = ",".join(sequence.name for sequence in sequences)
     elif args.gt is None or args.results is None:
         raise ConfigError("give --gt and --results to score files, or --cfg and --data to track")
-    table = Evaluation(_evaluate(args, args.results).counts, rates)
+    table, differing = _score(args)
+    table = replace(table, rates=rates)
     print(table.table(columns))
-    if args.against is not None:
-        print("", *_differences(args, table, columns), sep="\n")
+    if differing is not None:
+        print("", *differences(table, *differing, columns), sep="\n")
     _save(args, table, columns)
     return 0
 
@@ -102,31 +107,27 @@ def _names(args: argparse.Namespace) -> list[str] | None:
     return None if args.sequences is None else [name.strip() for name in args.sequences.split(",")]
 
 
-def _evaluate(args: argparse.Namespace, results: Path) -> Evaluation:
-    return evaluate(
-        args.gt,
-        results,
-        split=args.split,
-        seqmap=args.seqmap,
-        names=_names(args),
-        benchmark=args.benchmark,
-        frames=args.frames,
-        iou=args.iou,
-    )
+def _score(args: argparse.Namespace) -> tuple[Evaluation, tuple[Evaluation, Events] | None]:
+    """The results' scores, and those that they are compared with beside the events of both."""
+    wanted = find_sequences(args.gt, args.split, args.seqmap, _names(args), args.benchmark)
+    sides = [results(folder, wanted) for folder in (args.results, args.against) if folder is not None]
+    counts: list[dict[str, Counts]] = [{} for _ in sides]
+    found: Events = {one.name: [] for one in wanted}
+    for one in wanted:
+        for side, files in zip(counts, sides, strict=True):
+            scene = prepared(one, files[one.name], args.frames)
+            side[one.name] = count(scene, args.iou)
+            if args.against is not None:
+                found[one.name].append(_events(scene, one, args))
+    ours, *theirs = map(Evaluation, counts)
+    return ours, (theirs[0], found) if theirs else None
 
 
-def _differences(args: argparse.Namespace, table: Evaluation, columns: list[str]) -> Iterator[str]:
-    """What `--against` prints; frames are those of the files."""
-    other = _evaluate(args, args.against)
-    found = {}
-    for one in find_sequences(args.gt, args.split, args.seqmap, _names(args), args.benchmark):
-        sides = []
-        for folder in (args.results, args.against):
-            rows = events(prepared(one, results(folder, [one])[one.name], args.frames), args.iou)
-            rows["frame"] += 0 if args.frames is None else frame_range(args.frames, one.length).start - 1
-            sides.append(rows)
-        found[one.name] = (sides[0], sides[1])
-    return differences(table, other, found, columns)
+def _events(scene: Prepared, sequence: Sequence, args: argparse.Namespace) -> NDArray[Any]:
+    """What is wrong in a sequence; frames are those of the files."""
+    rows = events(scene, args.iou)
+    rows["frame"] += 0 if args.frames is None else frame_range(args.frames, sequence.length).start - 1
+    return rows
 
 
 def _track(args: argparse.Namespace) -> tuple[list[Sequence], dict[str, float]]:
@@ -138,9 +139,18 @@ def _track(args: argparse.Namespace) -> tuple[list[Sequence], dict[str, float]]:
     sequences = list(
         _present(args, find_sequences(args.data, args.split, args.seqmap, _names(args), args.benchmark))
     )
-    overrides = tuple(args.overrides)
     jobs = [
-        Job(one, args.out, args.cfg, overrides, args.det_file, args.cache, args.offline) for one in sequences
+        Job(
+            one,
+            args.out,
+            args.cfg,
+            tuple(args.overrides),
+            None if args.frames is None else frame_range(args.frames, one.length),
+            args.det_file,
+            args.cache,
+            args.offline,
+        )
+        for one in sequences
     ]
     kept: dict[str, Mapping[str, Any]] = {}
     for job in jobs:
@@ -171,17 +181,22 @@ def _present(args: argparse.Namespace, sequences: list[Sequence]) -> Iterator[Se
 
 @contextmanager
 def _progress(jobs: list[Job], quiet: bool) -> Iterator[Any]:
-    """A bar for each running sequence, on stderr, where that is a terminal."""
+    """Bars of all frames and of each sequence that has begun, on stderr, where that is a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
+    lengths = {job.folder.name: job.length for job in jobs}
+    done = dict.fromkeys(lengths, 0)
     with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
-        tasks = {job.folder.name: bars.add_task(job.folder.name, total=job.folder.length) for job in jobs}
+        whole = bars.add_task(f"{len(jobs)} sequences", total=sum(lengths.values()))
+        tasks = {name: bars.add_task(name, total=length, visible=False) for name, length in lengths.items()}
 
         def tell(frames: Mapping[str, int]) -> None:
+            done.update(frames)
+            bars.update(whole, completed=sum(done.values()))
             for name, count in frames.items():
-                bars.update(tasks[name], completed=count)
+                bars.update(tasks[name], completed=count, visible=count < lengths[name])
 
         yield tell
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,11 +19,11 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from mot.engine.cache import Cached, key_of
+from mot.engine.cache import Remembering
 from mot.engine.config import read_config
 from mot.engine.outputs import Outputs, TextSink
 from mot.engine.tracker import Tracker
-from mot.errors import ConfigError, MotError, OutputError
+from mot.errors import MotError, OutputError, SourceError
 from mot.formats import mot_text
 from mot.formats.sequences import Sequence as Folder
 from mot.formats.sequences import check_images
@@ -40,6 +42,7 @@ class Job:
         out: where its results go.
         cfg: a config's path or bare name.
         overrides: `a.b=c` texts.
+        frames: those to track; None: all.
         det_file: its detections, relative to the sequence; None: by the networks.
         cache: folder of what networks saw; None: nothing is kept.
         offline: never download weights.
@@ -49,9 +52,15 @@ class Job:
     out: Path
     cfg: str
     overrides: tuple[str, ...] = ()
+    frames: range | None = None
     det_file: str | None = None
     cache: Path | None = None
     offline: bool = False
+
+    @property
+    def length(self) -> int:
+        """Number of frames to track."""
+        return self.folder.length if self.frames is None else len(self.frames)
 
     @property
     def text(self) -> Path:
@@ -100,12 +109,12 @@ def run_all(
     Args:
         jobs: one a sequence.
         workers: processes at once.
-        progress: is told the frames that each running sequence has done.
+        progress: is told the frames that sequences have done, of those running and of those just finished.
 
     Raises:
         MotError: a worker failed or died; names its sequence. The others are finished first.
     """
-    waiting = sorted(jobs, key=lambda job: -job.folder.length)
+    waiting = sorted(jobs, key=lambda job: -job.length)
     running: list[Running] = []
     records: dict[str, Mapping[str, Any]] = {}
     failures: list[str] = []
@@ -113,10 +122,11 @@ def run_all(
         while waiting or running:
             while waiting and len(running) < workers:
                 running.append(_start(waiting.pop(0)))
-            for one in _ended(running):
+            ended = list(_ended(running))
+            progress({one.job.folder.name: one.done for one in running})
+            for one in ended:
                 running.remove(one)
                 _settle(one, records, failures)
-            progress({one.job.folder.name: one.done for one in running})
     finally:
         for one in running:
             one.process.terminate()
@@ -150,6 +160,7 @@ def _ended(running: Sequence[Running]) -> Iterator[Running]:
                 one.done = said
             else:
                 one.said = said
+                one.done = said.get("frames", one.done)
 
 
 def _settle(one: Running, records: dict[str, Mapping[str, Any]], failures: list[str]) -> None:
@@ -167,10 +178,19 @@ def _settle(one: Running, records: dict[str, Mapping[str, Any]], failures: list[
 def _work(job: Job, pipe: Connection) -> None:
     """The whole of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         pipe.send(track(job, lambda done: pipe.send(done)))
     except MotError as error:
         pipe.send({"error": str(error)})
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot end its workers, and would leave them at work."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def track(job: Job, progress: Callable[[int], None] = lambda done: None) -> dict[str, Any]:
@@ -180,8 +200,10 @@ def track(job: Job, progress: Callable[[int], None] = lambda done: None) -> dict
     detections = _detections(job, config.detector.labels, config.detector.score_map)
     tracker = Tracker.from_config(config, detector=detections, offline=job.offline)
     frames, paths = _frames(job, detections is None or config.needs_embeddings)
-    observe = _observer(job, tracker, paths)
+    det_file = [] if job.det_file is None else [job.folder.folder / job.det_file]
+    seen = Remembering(tracker, job.cache, [*paths, *det_file]) if job.cache and paths else None
     several = len(tracker.tracked_labels) > 1
+    span = {} if job.frames is None else {"start": job.frames.start, "end": job.frames[-1]}
 
     def rows(frame: Frame, tracks: Tracks) -> str:
         return mot_text.format_tracks(frame.index, tracks, several)
@@ -189,14 +211,14 @@ def track(job: Job, progress: Callable[[int], None] = lambda done: None) -> dict
     started, count = time.perf_counter(), 0
     with Outputs(overwrite=True) as outputs:
         outputs.add(job.text, lambda part: TextSink(part, rows))
-        for frame, tracks in tracker.track(frames, observe=observe):
+        for frame, tracks in tracker.track(frames, observe=seen, **span):
             outputs.write(frame, tracks)
             count += 1
             if count % 25 == 0:
                 progress(count)
         seconds = time.perf_counter() - started
-        if isinstance(observe, Cached):
-            observe.keep()
+        if seen is not None:
+            seen.keep()
         record = _record(job, tracker, count, seconds)
         outputs.add_json(job.record, record)
     return record
@@ -237,29 +259,17 @@ class _Blank:
         )
 
 
-def _observer(job: Job, tracker: Tracker, paths: list[Path]) -> Any:
-    """What the networks see, kept where that is asked for."""
-    if job.cache is None or not paths:
-        return None
-    record = tracker.record()
-    seen = {key: record[key] for key in ("version", "networks", "weights", "threads", "device")}
-    seen |= {key: record["config"][key] for key in ("detector", "reid")} | {"torch": record.get("torch")}
-    extra = [] if job.det_file is None else [job.folder.folder / job.det_file]
-    return Cached(tracker.observe, job.cache, key_of([*paths, *extra], seen))
-
-
 def _identity(job: Job) -> dict[str, Any]:
     """What makes two runs of a sequence the same."""
     config = read_config(job.cfg, job.overrides)
-    return {"config": repr(config), "det_file": job.det_file, "length": job.folder.length}
+    frames = [1, job.folder.length] if job.frames is None else [job.frames.start, job.frames[-1]]
+    return {"config": repr(config), "det_file": job.det_file, "frames": frames}
 
 
 def _record(job: Job, tracker: Tracker, frames: int, seconds: float) -> dict[str, Any]:
     times = {stage: round(spent, 3) for stage, spent in tracker.times.seconds.items()}
-    if frames != job.folder.length:
-        raise ConfigError(
-            f"{job.folder.name}: {frames} frames were read, seqinfo.ini says {job.folder.length}"
-        )
+    if frames != job.length:
+        raise SourceError(f"{job.folder.name}: {frames} frames were read, seqinfo.ini says {job.length}")
     return {
         "sequence": job.folder.name,
         "job": _identity(job),

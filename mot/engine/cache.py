@@ -1,8 +1,9 @@
-"""What the networks saw in a source, kept in a file: five trackers cost one pass of the networks.
+"""What the networks saw in a source, kept in files: all trackers together cost one pass of the networks.
 
-An entry belongs to one content of the pictures and one record of the networks (weights' hashes, backend, precision,
-`detector` and `reid` blocks, versions). It is written when the source was read to its end, under a temporary name
-first; whatever cannot be read back whole is computed again.
+An entry belongs to one content of the pictures and one record of a network (weights' hashes, backend, precision,
+`detector` or `reid` block, versions). What detects and what embeds have an entry each, and detections are kept from
+a low score on, so that trackers of several thresholds share them. An entry is written when the source was read to
+its end, under a temporary name first; whatever cannot be read back whole is computed again.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from typing import Any
 import numpy as np
 
 from mot.engine.session import Observer
+from mot.engine.tracker import Tracker
 from mot.errors import OutputError
 from mot.structures import Detections, Frame
 
+FLOOR = 0.1  # the lowest score that a shipped config asks for
 COLUMNS = ("xyxy", "scores", "labels")
 # What a damaged .npz raises, from zipfile, zlib, struct and numpy.
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
@@ -34,6 +37,57 @@ def key_of(paths: Iterable[Path], record: Mapping[str, Any]) -> str:
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:32]
+
+
+class Remembering:
+    """A tracker's `observe` that asks the networks only for what no tracker before has asked.
+
+    Args:
+        tracker: with its networks.
+        folder: of the entries; it is made.
+        paths: the files that all frames come from, and detections where a file has them.
+    """
+
+    def __init__(self, tracker: Tracker, folder: Path, paths: Sequence[Path]) -> None:
+        self._tracker, self._threshold = tracker, tracker.config.detector.score_threshold
+        self._boxes = self._looks = None
+        facts, record = {"files": key_of(paths, {})}, tracker.record()
+        if record["networks"].keys() & {"detector", "joint"}:
+            # greedy suppression of fewer boxes is a part of that of more: a threshold can be raised afterwards
+            floor = min(FLOOR, self._threshold)
+            facts |= _facts(record, "detector") | {"floor": floor}
+            self._boxes = Cached(lambda frames: tracker.detect(frames, floor), folder, key_of([], facts))
+        if "reid" in record["networks"]:
+            facts |= _facts(record, "reid") | {"threshold": self._threshold}
+            self._looks = Cached(
+                lambda frames: tracker.embed(frames, self._detect(frames)), folder, key_of([], facts)
+            )
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Detections]:
+        """The detections of each frame."""
+        return self._looks(frames) if self._looks else self._detect(frames)
+
+    def _detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        if self._boxes is None:
+            return self._tracker.detect(frames)
+        above = np.float32(self._threshold)  # the networks' own precision
+        return [found[found.scores > above] for found in self._boxes(frames)]
+
+    def keep(self) -> None:
+        """Writes what is new; to be called when the source was read to its end."""
+        for part in (self._boxes, self._looks):
+            if part is not None:
+                part.keep()
+
+
+def _facts(record: Mapping[str, Any], block: str) -> dict[str, Any]:
+    """What of a tracker's record decides what the network of a config's block gives."""
+    kinds = ("detector", "joint") if block == "detector" else ("reid",)
+    found = {key: record.get(key) for key in ("version", "torch", "threads", "device")}
+    found[block] = {
+        key: value for key, value in record["config"][block].items() if key != "score_threshold"
+    } | {key: [record[key].get(kind) for kind in kinds] for key in ("networks", "weights")}
+    return found
 
 
 class Cached:

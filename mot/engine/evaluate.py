@@ -11,7 +11,7 @@ import numpy as np
 from mot.errors import ConfigError, InputError, nearest
 from mot.formats import sequences as folders
 from mot.formats.benchmark_text import read_result, read_truth
-from mot.metrics import FIELDS, Counts, Prepared, Score, combine, count, prepare, scores
+from mot.metrics import FIELDS, Counts, Prepared, Score, check_iou, combine, count, prepare, scores
 
 # Columns of the table and the field each shows; the others are called as the field.
 SHORT = {"FP": "CLR_FP", "FN": "CLR_FN"}
@@ -118,15 +118,15 @@ def evaluate(
         names: only these.
         benchmark: whose classes and rules count; None: as the folders say.
         frames: `first-half`, `second-half` or A-B.
-        iou: the overlap that CLEAR and Identity ask for.
+        iou: the overlap that CLEAR and Identity ask for, 0.01..1.
 
     Raises:
         SourceError: folders or files are missing.
         FormatError: a malformed row, with file and line.
         ConfigError: an unknown split, benchmark or range.
+        InputError: an overlap out of range.
     """
-    if not 0 < iou <= 1:
-        raise ConfigError(f"iou: expected a number above 0 and up to 1, got {iou}")
+    check_iou(iou)
     wanted = folders.find_sequences(gt, split, seqmap, names, benchmark)  # type: ignore[arg-type]
     files = folders.results(results, wanted)
     return Evaluation({one.name: count(prepared(one, files[one.name], frames), iou) for one in wanted})

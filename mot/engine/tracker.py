@@ -52,7 +52,7 @@ class Tracker:
         self.times = StageTimes()
         self._offline = offline
         self._own = detector
-        self._detector = detector
+        self._detector: Any = detector
         self._embedder: Any = None
         self._record: dict[str, Any] = {}
 
@@ -169,13 +169,22 @@ class Tracker:
         labels = None if every else np.array(self.tracked_labels, np.int64)
         return Session(config.make_tracker(rate), self.observe, labels, self.times, config.report.keep)
 
-    def observe(self, frames: Sequence[Frame]) -> Sequence[Detections]:
+    def observe(self, frames: Sequence[Frame]) -> list[Detections]:
         """The detections of each frame, with embeddings where the architecture needs them."""
+        return self.embed(frames, self.detect(frames))
+
+    def detect(self, frames: Sequence[Frame], threshold: float | None = None) -> list[Detections]:
+        """The detections of each frame; of a joint network with embeddings.
+
+        Args:
+            frames: of one size.
+            threshold: in place of the config's score threshold; for the config's own network.
+        """
         if self._detector is None:
             raise MotError(
                 "no detector: use Tracker.from_config(cfg), load_weights_sde(…) or Tracker(cfg, detector=…)"
             )
-        detections = list(self._detector(frames))
+        detections = list(self._detector(frames, *([] if threshold is None else [threshold])))
         if len(detections) != len(frames):
             raise InputError(
                 f"detector: expected {len(frames)} Detections, one a frame, got {len(detections)}"
@@ -183,7 +192,11 @@ class Tracker:
         for found in detections:
             if not isinstance(found, Detections):
                 raise InputError(f"detector: expected Detections for each frame, got {type(found).__name__}")
-        return detections if self._embedder is None else self._embedder(frames, detections)
+        return detections
+
+    def embed(self, frames: Sequence[Frame], detections: Sequence[Detections]) -> list[Detections]:
+        """The same detections with embeddings, where the architecture needs them and they have none."""
+        return list(detections if self._embedder is None else self._embedder(frames, detections))
 
     def track(
         self,

@@ -6,7 +6,6 @@ Rows of a ground truth: `frame,id,x,y,w,h,considered,class,visibility`; MOT15 ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from mot.errors import FormatError, SourceError
 from mot.formats.sequences import Benchmark, Sequence
 from mot.formats.table import Table, check_boxes, read_table
+from mot.structures import Rows
 
 # Benchmark -> the classes that its ground truth may have; MOT15 has none. 1 is a pedestrian (a dancer, a player).
 CLASSES: dict[Benchmark, range] = {
@@ -27,31 +27,7 @@ CLASSES: dict[Benchmark, range] = {
 MAX_ID = 2**53  # beyond this a float64 is no longer exact
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Boxes:
-    """Rows of a ground truth or a result, sorted by frame, in file order within one.
-
-    Attributes:
-        frames: (N,) int64 from 1; of a range of frames, its first is 1.
-        ids: (N,) int64 from 0, unique in a frame.
-        tlwh: (N, 4) float64: left, top, width, height in pixels of the image; may leave it.
-        scores: (N,) float64; of a ground truth the mark whether a row counts, 0: it does not.
-        classes: (N,) int64; 1 where the file has none.
-        visibility: (N,) float64, part of the person that is seen; 1 where the file does not say.
-    """
-
-    frames: NDArray[np.int64]
-    ids: NDArray[np.int64]
-    tlwh: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    classes: NDArray[np.int64]
-    visibility: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-def read_truth(sequence: Sequence, frames: range | None = None) -> Boxes:
+def read_truth(sequence: Sequence, frames: range | None = None) -> Rows:
     """The ground truth of a sequence, all classes, rows that do not count included.
 
     Args:
@@ -68,7 +44,7 @@ def read_truth(sequence: Sequence, frames: range | None = None) -> Boxes:
             f"{sequence.name}: no ground truth: there is no gt/gt.txt in {str(sequence.folder)!r}"
         )
     table = read_table(sequence.gt, fewest=8, columns=10, most=10, what="ground truth")
-    classes, visibility = table.values[:, 7], table.values[:, 8]
+    classes = table.values[:, 7]
     if sequence.benchmark == "MOT15":
         table.refuse(
             np.isnan(table.values[:, 9]) & (classes > 1),
@@ -77,7 +53,7 @@ def read_truth(sequence: Sequence, frames: range | None = None) -> Boxes:
                 "coordinates in columns 8 to 10: is the benchmark another?"
             ),
         )
-        classes = visibility = np.ones(len(classes))
+        classes = np.ones(len(classes))
     else:
         known = CLASSES[sequence.benchmark]
         table.refuse(
@@ -87,10 +63,10 @@ def read_truth(sequence: Sequence, frames: range | None = None) -> Boxes:
                 f"{known[0] if len(known) == 1 else f'{known[0]}..{known[-1]}'}: is the benchmark another?"
             ),
         )
-    return _boxes(table, sequence, frames, classes, np.nan_to_num(visibility, nan=1.0))
+    return _boxes(table, sequence, frames, classes)
 
 
-def read_result(path: str | Path, sequence: Sequence, frames: range | None = None) -> Boxes:
+def read_result(path: str | Path, sequence: Sequence, frames: range | None = None) -> Rows:
     """A tracker's rows for a sequence; a file without any is read as nothing found.
 
     Args:
@@ -108,7 +84,7 @@ def read_result(path: str | Path, sequence: Sequence, frames: range | None = Non
     table.refuse(
         classes > 1, lambda row: f"class {classes[row]:g}, expected 1 or -1: only pedestrians are scored"
     )
-    boxes = _boxes(table, sequence, frames, classes, np.ones(len(classes)))
+    boxes = _boxes(table, sequence, frames, classes)
     if (
         frames is not None
         and len(table.values)
@@ -127,8 +103,7 @@ def _boxes(
     sequence: Sequence,
     frames: range | None,
     classes: NDArray[np.float64],
-    visibility: NDArray[np.float64],
-) -> Boxes:
+) -> Rows:
     """The rows of `frames`, checked, sorted."""
     check_boxes(table, sequence.length, f", the length of {sequence.name}")
     frame, ids = table.values[:, 0], table.values[:, 1]
@@ -140,13 +115,12 @@ def _boxes(
     rows = np.argsort(frame, kind="stable")
     wanted = range(1, sequence.length + 1) if frames is None else frames
     rows = rows[(frame[rows] >= wanted.start) & (frame[rows] < wanted.stop)]
-    return Boxes(
+    return Rows(
         frames=frame[rows].astype(np.int64) - (wanted.start - 1),
         ids=ids[rows].astype(np.int64),
         tlwh=table.values[rows, 2:6],
         scores=table.values[rows, 6],
         classes=classes[rows].astype(np.int64),
-        visibility=visibility[rows],
     )
 
 

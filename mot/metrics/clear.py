@@ -77,10 +77,19 @@ def events(prepared: Prepared, iou: float = 0.5) -> NDArray[Any]:
     return found[np.argsort(found["frame"], kind="stable")]
 
 
-def _matched(prepared: Prepared, iou: float) -> Pairs:
-    """The pairs that CLEAR matches."""
+def check_iou(iou: float) -> None:
+    """Refuse an overlap that matches cannot be asked for.
+
+    Raises:
+        InputError: it is outside 0.01..1.
+    """
     if not 0.01 <= iou <= 1:  # at least 0.01: `contested` relies on weights far above rounding
         raise InputError(f"iou {iou:g}: expected 0.01..1")
+
+
+def _matched(prepared: Prepared, iou: float) -> Pairs:
+    """The pairs that CLEAR matches."""
+    check_iou(iou)
     pairs = prepared.pairs.where(prepared.pairs.similarity >= iou - EPS)
     truth, result = prepared.ids(pairs)
     starts, before = np.append(pairs.starts(), len(pairs)), _frame_before(pairs)

@@ -8,16 +8,13 @@ Behaviour as of trackeval 1.3.0's MotChallenge2DBox; the code is our own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
-
 import numpy as np
 
 from mot.boxes import tlwh_to_xyxy
 from mot.errors import ConfigError, InputError, nearest
 from mot.metrics.matching import match
-from mot.metrics.scene import EPS, Floats, Ints, Mask, Pairs, Prepared, overlapping
-from mot.structures import MAX_PIXELS
+from mot.metrics.scene import EPS, Ints, Mask, Pairs, Prepared, overlapping
+from mot.structures import MAX_PIXELS, Rows
 
 PEDESTRIAN, CLASSES = 1, range(1, 14)  # https://motchallenge.net: 1 pedestrian … 13 crowd
 # 2 person on vehicle, 6 non-MOT vehicle, 7 static person, 8 distractor, 12 reflection
@@ -31,70 +28,6 @@ DISTRACTORS: dict[str, frozenset[int] | None] = {
     "DanceTrack": _MOT16,
     "SportsMOT": _MOT16,
 }
-
-
-class Rows(Protocol):
-    """What `prepare` reads: any record with the columns of `Boxes`, so that of mot.formats too."""
-
-    @property
-    def frames(self) -> Ints:
-        """(N,) from 1."""
-        ...
-
-    @property
-    def ids(self) -> Ints:
-        """(N,)."""
-        ...
-
-    @property
-    def tlwh(self) -> Floats:
-        """(N, 4) pixels."""
-        ...
-
-    @property
-    def scores(self) -> Floats:
-        """(N,)."""
-        ...
-
-    @property
-    def classes(self) -> Ints:
-        """(N,)."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Boxes:
-    """The rows of a ground truth or a result of one sequence, in file order.
-
-    Attributes:
-        frames: (N,) from 1; in any order.
-        ids: (N,) unique within a frame.
-        tlwh: (N, 4) left, top, width, height in pixels.
-        scores: (N,) column 7: in a ground truth 0 marks a row that does not count (0.9, cut to 0, too); of a
-            result not used.
-        classes: (N,) column 8: in a ground truth the class, where the benchmark has any; of a result 1 or below.
-
-    Raises:
-        InputError: shapes disagree.
-    """
-
-    frames: Ints
-    ids: Ints
-    tlwh: Floats
-    scores: Floats
-    classes: Ints
-
-    def __post_init__(self) -> None:
-        """Refuse columns of different lengths."""
-        shapes = [np.shape(getattr(self, name)) for name in ("frames", "ids", "scores", "classes")]
-        count = len(self.frames)
-        if np.shape(self.tlwh) != (count, 4) or any(shape != (count,) for shape in shapes):
-            raise InputError(
-                f"boxes: expected (N,) columns and (N, 4) tlwh, got {np.shape(self.tlwh)}, {shapes}"
-            )
-
-    def __len__(self) -> int:
-        return len(self.frames)
 
 
 def prepare(truth: Rows, result: Rows, length: int, benchmark: str = "MOT17") -> Prepared:
@@ -144,12 +77,12 @@ def _on(pairs: Pairs, distractor: Mask) -> Ints:
     return matched.result[distractor[matched.truth]]
 
 
-def _starts(boxes: Boxes, length: int) -> Ints:
+def _starts(boxes: Rows, length: int) -> Ints:
     """(length + 1,) where each frame begins in rows sorted by frame."""
     return np.searchsorted(boxes.frames, np.arange(1, length + 2))
 
 
-def _sorted(boxes: Rows, length: int, what: str) -> Boxes:
+def _sorted(boxes: Rows, length: int, what: str) -> Rows:
     """By frame, file order within; refuses what no metric can count."""
     outside = (boxes.frames < 1) | (boxes.frames > length)
     if outside.any():
@@ -168,7 +101,7 @@ def _sorted(boxes: Rows, length: int, what: str) -> Boxes:
     if len(twice):
         raise InputError(f"{what}: id {ids[twice[0]]} is twice in frame {frames[twice[0]]}")
     order = np.argsort(boxes.frames, kind="stable")
-    return Boxes(
+    return Rows(
         frames=boxes.frames[order],
         ids=boxes.ids[order],
         tlwh=boxes.tlwh[order],
@@ -177,7 +110,7 @@ def _sorted(boxes: Rows, length: int, what: str) -> Boxes:
     )
 
 
-def _check_classes(truth: Boxes, result: Boxes, has_classes: bool) -> None:
+def _check_classes(truth: Rows, result: Rows, has_classes: bool) -> None:
     strange = ~np.isin(truth.classes, CLASSES)
     if has_classes and strange.any():
         raise InputError(

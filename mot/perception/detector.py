@@ -40,8 +40,13 @@ class Detector:
         self._labels = torch.tensor(label_indices(config.classes, network.labels), device=network.device)
 
     @torch.inference_mode()
-    def __call__(self, frames: Sequence[Frame]) -> list[Detections]:
-        """The detections of each frame, best first; all frames must have one size."""
+    def __call__(self, frames: Sequence[Frame], threshold: float | None = None) -> list[Detections]:
+        """The detections of each frame, best first.
+
+        Args:
+            frames: all of one size.
+            threshold: in place of the config's `score_threshold`.
+        """
         if not frames:
             return []
         with self._times.stage("preprocess"):
@@ -51,8 +56,9 @@ class Detector:
             boxes, scores, *joint = self._network.run(x)
         with self._times.stage("nms"):
             config = self._config
+            least = config.score_threshold if threshold is None else threshold
             found = nms.candidates(
-                boxes, scores[..., self._labels], self._labels, config.score_threshold, config.max_candidates
+                boxes, scores[..., self._labels], self._labels, least, config.max_candidates
             )
             kept = nms.suppress(found, config.nms_threshold)
             return list(_detections(kept, box, gather(joint[0], joint[1], kept) if joint else None))

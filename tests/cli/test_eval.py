@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import folders
@@ -120,6 +124,35 @@ def test_from_detections_to_table_and_on_after_an_interruption(
     assert "another config" in said(capsys, *flags, "--resume", "-o", "tracker.max_age=3", status=2)
 
 
+def test_a_killed_driver_loses_nothing_finished(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "MOT17-02-FRCNN", data / "MOT17-05-FRCNN")
+    flags = ["--cfg", "sort.yml", "--data", data, "--det-file", "det/det.txt", "--columns", "HOTA,MOTA,IDSW"]
+    command = [sys.executable, "-m", "mot.cli.eval", *map(str, flags), "--out"]
+    whole = subprocess.run([*command, tmp_path / "whole"], check=True, capture_output=True, text=True)
+
+    out = tmp_path / "killed"
+    driver = subprocess.Popen([*command, out], stdout=subprocess.PIPE)
+    while not (kept := list(out.glob("*.json"))):
+        assert driver.poll() is None
+        time.sleep(0.01)
+    driver.kill()
+    driver.communicate()  # until the last process that could write is gone: its worker ends with it
+    assert len(list(out.glob("*.json"))) < 3
+    before = kept[0].stat().st_mtime_ns
+
+    resumed = subprocess.run([*command, out, "--resume"], check=True, capture_output=True, text=True)
+    assert kept[0].stat().st_mtime_ns == before
+    assert _scores(resumed.stdout) == _scores(whole.stdout)
+    names = [path.name for path in sorted((tmp_path / "whole").glob("*.txt"))]
+    assert len(names) == 3
+    assert all((out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes() for name in names)
+
+
+def _scores(table: str) -> list[list[str]]:
+    """Without the last column, frames a second."""
+    return [line.split()[:4] for line in table.splitlines()]
+
+
 def test_missing_images_are_named_or_left_out(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,7 +174,7 @@ def test_missing_images_are_named_or_left_out(
         (["--cfg", "sort.yml"], "--cfg needs --data"),
         (["--gt", "DATA", "--results", "RESULTS", "--columns", "HOTTA"], "did you mean 'HOTA'"),
         (["--gt", "DATA", "--results", "RESULTS", "--metrics", "Hota"], "known: HOTA, CLEAR"),
-        (["--gt", "DATA", "--results", "RESULTS", "--iou", "2"], "iou: expected"),
+        (["--gt", "DATA", "--results", "RESULTS", "--iou", "2"], "iou 2: expected 0.01..1"),
         (["--gt", "DATA", "--results", "RESULTS", "--frames", "99-100"], "frames"),
         (["--gt", "nowhere", "--results", "RESULTS"], "nowhere"),
         (["--gt", "DATA", "--results", "DATA"], "result"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import folders
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from mot.engine import benchmark
 from mot.engine.benchmark import Job, finished, run_all
 from mot.errors import MotError, OutputError
-from mot.formats.sequences import find_sequences
+from mot.formats.sequences import Sequence, find_sequences, frame_range
 
 
 @pytest.fixture
@@ -88,23 +89,55 @@ def test_what_is_wrong_in_a_worker_names_its_sequence(data: Path, tmp_path: Path
     assert [job.text.exists() for job in jobs] == [True, False, True]
 
 
-@pytest.mark.data
-def test_the_second_tracker_spends_no_time_in_networks(
-    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def pictures(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> Sequence:
+    """As much of a sequence as there are pictures of."""
     pytest.importorskip("torch")
     monkeypatch.setenv("MOT_WEIGHTS", str(shared_data / "weights"))
     (folder,) = find_sequences(shared_data / "mot17" / "train", names=["MOT17-09-FRCNN"])
-    from dataclasses import replace
+    return replace(folder, length=len(list(folder.image_dir.glob("*.jpg"))))
 
-    few = replace(folder, length=len(list(folder.image_dir.glob("*.jpg"))))
-    facts = {"cache": tmp_path / "cache", "overrides": ("detector.input_size=320",), "offline": True}
-    first = benchmark.track(Job(few, tmp_path / "a", "sort.yml", **facts))  # type: ignore[arg-type]
-    again = benchmark.track(Job(few, tmp_path / "b", "sort.yml", **facts))  # type: ignore[arg-type]
-    assert first["seconds"]["detect"] > 0
-    assert again["seconds"]["detect"] == 0
-    name = f"{few.name}.txt"
-    assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    other = benchmark.track(Job(few, tmp_path / "c", "bytetrack.yml", **facts))  # type: ignore[arg-type]
-    assert other["seconds"]["detect"] > 0  # another score threshold sees other boxes
-    assert json.loads((tmp_path / "a" / f"{few.name}.json").read_text())["frames"] == few.length
+
+@pytest.mark.data
+def test_all_trackers_share_one_pass_of_the_networks(pictures: Sequence, tmp_path: Path) -> None:
+    facts: dict[str, Any] = {"overrides": ("detector.input_size=320",), "offline": True}
+    cached = facts | {"cache": tmp_path / "cache"}
+    spent = {}
+    for name in ("ocsort", "deepsort", "bytetrack", "strongsort", "sort", "deepsort"):
+        record = benchmark.track(Job(pictures, tmp_path / "cached", f"{name}.yml", **cached))
+        benchmark.track(Job(pictures, tmp_path / "plain", f"{name}.yml", **facts))
+        spent[name] = {stage: record["seconds"].get(stage, 0) for stage in ("detect", "embed")}
+        text = (tmp_path / "cached" / f"{pictures.name}.txt").read_bytes()
+        assert text == (tmp_path / "plain" / f"{pictures.name}.txt").read_bytes()
+        assert text
+        if len(spent) == 2:
+            assert spent["deepsort"]["embed"] > 0
+    assert spent.pop("ocsort")["detect"] > 0
+    assert not any(each["detect"] or each["embed"] for each in spent.values())
+
+
+@pytest.mark.data
+def test_a_cache_of_looks_beside_detections_from_a_file(pictures: Sequence, tmp_path: Path) -> None:
+    det = tmp_path / "det.txt"
+    rows = [f"{i},-1,{600 + 9 * i},400,90,260,0.9\n" for i in range(1, pictures.length + 1)]
+    facts: dict[str, Any] = {"cache": tmp_path / "cache", "offline": True, "det_file": str(det)}
+    spent = []
+    for text in (rows, rows, rows[:-1]):
+        det.write_text("".join(text))
+        record = benchmark.track(Job(pictures, tmp_path / "out", "deepsort.yml", **facts))
+        spent.append(record["seconds"]["embed"] > 0)
+    assert spent == [True, False, True]
+
+
+@pytest.mark.data
+def test_half_a_sequence_is_tracked_from_its_start(pictures: Sequence, tmp_path: Path) -> None:
+    half = frame_range("second-half", pictures.length)
+    facts: dict[str, Any] = {"det_file": "det/det.txt", "cfg": "sort.yml"}
+    record = benchmark.track(Job(pictures, tmp_path / "half", frames=half, **facts))
+    assert record["frames"] == len(half)
+    frames = [
+        int(row.split(",")[0])
+        for row in (tmp_path / "half" / f"{pictures.name}.txt").read_text().splitlines()
+    ]
+    assert frames[0] == half[0]  # in its first frames a tracker tells of all; one that ran before would not
+    assert frames[-1] <= half[-1]

@@ -38,7 +38,6 @@ def test_every_benchmark_is_found_and_read(tmp_path: Path, benchmark: str) -> No
         assert boxes.ids.tolist() == [1, 2] * 6
         assert boxes.tlwh[3].tolist() == [20, 100, 20, 40]
         assert set(boxes.scores) == set(boxes.classes) == {1}
-        assert boxes.visibility[0] == (0.86014 if benchmark == "MOT17" else 1)
 
 
 @pytest.mark.parametrize("benchmark", folders.SHAPES)
@@ -251,14 +250,14 @@ def test_columns_of_another_benchmark(tmp_path: Path, benchmark: str, row: str, 
 def test_mot15_has_coordinates_where_others_have_classes(tmp_path: Path) -> None:
     rows = "1,1,50,191,61,141,0,-5.0036,11.913,0.69979\n2,1,50,191,61,141,1,8.5,11.913,0.69979\n"
     boxes = read_truth(one(tmp_path, "MOT15", gt=rows))
-    assert (boxes.classes.tolist(), boxes.visibility.tolist()) == ([1, 1], [1, 1])
+    assert boxes.classes.tolist() == [1, 1]
     assert boxes.scores.tolist() == [0, 1]
 
 
-def test_marks_classes_and_visibility_stay_as_in_the_file(tmp_path: Path) -> None:
+def test_marks_and_classes_stay_as_in_the_file(tmp_path: Path) -> None:
     boxes = read_truth(one(tmp_path, gt="1,9,1,2,3,4,0,7,0.25\n1,3,1,2,3,4,1,12,0\n2,0,1,2,3,4,1,1\n"))
     assert (boxes.ids.tolist(), boxes.classes.tolist()) == ([9, 3, 0], [7, 12, 1])
-    assert (boxes.scores.tolist(), boxes.visibility.tolist()) == ([0, 1, 1], [0.25, 0, 1])
+    assert boxes.scores.tolist() == [0, 1, 1]
     assert len(read_truth(one(tmp_path / "none", gt="\n"))) == 0
 
 
@@ -413,7 +412,7 @@ def test_real_folders_and_every_reference_run(shared_data: Path) -> None:
             seen = np.column_stack([boxes.frames, boxes.ids, boxes.tlwh, boxes.scores])
             np.testing.assert_array_equal(seen, raw[:, :7])
             if benchmark == "MOT17":
-                np.testing.assert_array_equal(np.column_stack([boxes.classes, boxes.visibility]), raw[:, 7:9])
+                np.testing.assert_array_equal(boxes.classes, raw[:, 7])
     assert len(found) == 9
     runs = sorted((shared_data / "reference_runs").glob("*/*.txt"))
     assert len(runs) > 100

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from mot import boxes as geometry
 from mot.errors import ConfigError, InputError
-from mot.metrics import Boxes, clear, combine, count, events, hota, identity, prepare, scene, scores
+from mot.metrics import clear, combine, count, events, hota, identity, prepare, scene, scores
 from mot.metrics.matching import contested, match
+from mot.structures import Rows
 
 SCENES = hand_made()
 TEN = range(1, 11)
@@ -45,9 +46,9 @@ def test_order_of_frames_in_the_file_does_not_matter() -> None:
     assert_same(prepare(truth, result, length, benchmark), prepare(truth, backwards, length, benchmark))
 
 
-def reordered(rows: Boxes, by: NDArray[np.int64]) -> Boxes:
+def reordered(rows: Rows, by: NDArray[np.int64]) -> Rows:
     order = np.argsort(by, kind="stable")
-    return Boxes(**{name: column[order] for name, column in vars(rows).items()})
+    return Rows(**{name: column[order] for name, column in vars(rows).items()})
 
 
 def assert_same(a: scene.Prepared, b: scene.Prepared) -> None:
@@ -135,7 +136,7 @@ PERSON = boxes(walk(1, TEN, 0))
         (PERSON, boxes(walk(1, TEN, 0, cls=3)), "result: frame 1 has class 3, expected 1 or -1"),
     ],
 )
-def test_bad_rows_are_named(truth: Boxes, result: Boxes, said: str) -> None:
+def test_bad_rows_are_named(truth: Rows, result: Rows, said: str) -> None:
     with pytest.raises(InputError, match=said):
         prepare(truth, result, 10)
 

@@ -21,7 +21,8 @@ import numpy as np
 import trackeval
 from metrics_reference import Results, combined, differences, evaluate
 
-from mot.metrics import Boxes, Counts, combine, count, prepare, scores
+from mot.metrics import Counts, combine, count, prepare, scores
+from mot.structures import Rows
 
 Value = TypeVar("Value")
 
@@ -47,9 +48,9 @@ def jobs(data: Path, benchmark: str) -> list[Job]:
     ]
 
 
-def read(path: Path) -> Boxes:
+def read(path: Path) -> Rows:
     table = np.loadtxt(path, delimiter=",", ndmin=2)
-    return Boxes(
+    return Rows(
         frames=table[:, 0].astype(np.int64),
         ids=table[:, 1].astype(np.int64),
         tlwh=table[:, 2:6],

@@ -12,7 +12,8 @@ import numpy as np
 import trackeval
 from numpy.typing import NDArray
 
-from mot.metrics import FIELDS, Boxes
+from mot.metrics import FIELDS
+from mot.structures import Rows
 
 Results = dict[str, dict[str, Any]]  # family -> field -> value
 
@@ -49,7 +50,7 @@ def families(iou: float = 0.5) -> dict[str, Any]:
     }
 
 
-def by_frame(boxes: Boxes, length: int) -> dict[str, list[NDArray[Any]]]:
+def by_frame(boxes: Rows, length: int) -> dict[str, list[NDArray[Any]]]:
     """Column -> its values in every frame, in file order."""
     rows = [np.flatnonzero(boxes.frames == frame) for frame in range(1, length + 1)]
     return {
@@ -58,7 +59,7 @@ def by_frame(boxes: Boxes, length: int) -> dict[str, list[NDArray[Any]]]:
     }
 
 
-def prepared(truth: Boxes, result: Boxes, length: int, benchmark: str) -> dict[str, Any]:
+def prepared(truth: Rows, result: Rows, length: int, benchmark: str) -> dict[str, Any]:
     """trackeval's preprocessing."""
     rules, gt, found = dataset(benchmark), by_frame(truth, length), by_frame(result, length)
     raw = {

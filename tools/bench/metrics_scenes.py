@@ -14,21 +14,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mot.metrics import FIELDS, Boxes
+from mot.metrics import FIELDS
+from mot.structures import Rows
 
 Row = tuple[int, int, float, float, float, float, float, int]  # frame, id, x, y, w, h, score, class
 
 
 class Scene(NamedTuple):
-    truth: Boxes
-    result: Boxes
+    truth: Rows
+    result: Rows
     length: int
     benchmark: str
 
 
-def boxes(rows: list[Row]) -> Boxes:
+def boxes(rows: list[Row]) -> Rows:
     table = np.array(rows, np.float64).reshape(-1, 8)
-    return Boxes(
+    return Rows(
         frames=table[:, 0].astype(np.int64),
         ids=table[:, 1].astype(np.int64),
         tlwh=table[:, 2:6],
