@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from mot import __version__
 from mot.cli.against import Events, differences
 from mot.cli.errors import parse, run
-from mot.engine.benchmark import Job, finished, run_all
+from mot.engine.benchmark import Job, finished, inputs, run_all
 from mot.engine.evaluate import DEFAULT, Evaluation, check_columns, prepared
 from mot.errors import ConfigError, OutputError, SourceError
-from mot.formats.sequences import Sequence, check_images, find_sequences, frame_range, results
+from mot.formats.sequences import Sequence, find_sequences, frame_range, results
 from mot.metrics import FIELDS, Counts, Prepared, check_iou, count, events
 
 PROGRAM = "mot-eval"
@@ -136,22 +136,9 @@ def _track(args: argparse.Namespace) -> tuple[list[Sequence], dict[str, float]]:
         raise ConfigError("--cfg needs --data, the folder of sequences to track")
     if args.workers < 1:
         raise ConfigError(f"--workers: expected 1 or more, got {args.workers}")
-    sequences = list(
-        _present(args, find_sequences(args.data, args.split, args.seqmap, _names(args), args.benchmark))
-    )
-    jobs = [
-        Job(
-            one,
-            args.out,
-            args.cfg,
-            tuple(args.overrides),
-            None if args.frames is None else frame_range(args.frames, one.length),
-            args.det_file,
-            args.cache,
-            args.offline,
-        )
-        for one in sequences
-    ]
+    jobs = list(_present(args))
+    if not jobs:
+        raise SourceError(f"{args.data}: no sequence is left to track")
     kept: dict[str, Mapping[str, Any]] = {}
     for job in jobs:
         if args.resume and (record := finished(job)) is not None:
@@ -160,23 +147,25 @@ def _track(args: argparse.Namespace) -> tuple[list[Sequence], dict[str, float]]:
             raise OutputError(f"{job.text} exists: --resume keeps it, --overwrite replaces it")
     with _progress([job for job in jobs if job.folder.name not in kept], args.quiet) as tell:
         done = run_all([job for job in jobs if job.folder.name not in kept], args.workers, tell)
-    return sequences, {name: record["frames_per_second"] for name, record in {**kept, **done}.items()}
+    return [job.folder for job in jobs], {
+        name: record["frames_per_second"] for name, record in {**kept, **done}.items()
+    }
 
 
-def _present(args: argparse.Namespace, sequences: list[Sequence]) -> Iterator[Sequence]:
+def _present(args: argparse.Namespace) -> Iterator[Job]:
     """The sequences whose input is there."""
-    for sequence in sequences:
+    for one in find_sequences(args.data, args.split, args.seqmap, _names(args), args.benchmark):
+        frames = None if args.frames is None else frame_range(args.frames, one.length)
+        facts = (tuple(args.overrides), frames, args.det_file, args.cache, args.offline)
+        job = Job(one, args.out, args.cfg, *facts)
         try:
-            if args.det_file is None:
-                check_images(sequence)
-            elif not (sequence.folder / args.det_file).is_file():
-                raise SourceError(f"{sequence.name}: no {args.det_file} in {str(sequence.folder)!r}")
+            inputs(job)
         except SourceError as error:
             if not args.allow_missing:
                 raise
             print(f"{PROGRAM}: left out: {error}", file=sys.stderr)
         else:
-            yield sequence
+            yield job
 
 
 @contextmanager

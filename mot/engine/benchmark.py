@@ -168,7 +168,8 @@ def _settle(one: Running, records: dict[str, Mapping[str, Any]], failures: list[
     if one.said is not None and "error" not in one.said:
         records[name] = one.said
     elif one.said is not None:
-        failures.append(f"{name}: {one.said['error']}")
+        error = one.said["error"]
+        failures.append(error if error.startswith(f"{name}: ") else f"{name}: {error}")
     elif code is not None and code < 0:
         failures.append(f"{name}: its worker was killed ({signal.Signals(-code).name}); go on with --resume")
     else:
@@ -199,8 +200,7 @@ def track(job: Job, progress: Callable[[int], None] = lambda done: None) -> dict
     config = replace(config, runtime=replace(config.runtime, threads=config.runtime.threads or THREADS))
     detections = _detections(job, config.detector.labels, config.detector.score_map)
     tracker = Tracker.from_config(config, detector=detections, offline=job.offline)
-    frames, paths = _frames(job, detections is None or config.needs_embeddings)
-    det_file = [] if job.det_file is None else [job.folder.folder / job.det_file]
+    paths, det_file = inputs(job), [] if job.det_file is None else [job.folder.folder / job.det_file]
     seen = Remembering(tracker, job.cache, [*paths, *det_file]) if job.cache and paths else None
     several = len(tracker.tracked_labels) > 1
     span = {} if job.frames is None else {"start": job.frames.start, "end": job.frames[-1]}
@@ -211,7 +211,7 @@ def track(job: Job, progress: Callable[[int], None] = lambda done: None) -> dict
     started, count = time.perf_counter(), 0
     with Outputs(overwrite=True) as outputs:
         outputs.add(job.text, lambda part: TextSink(part, rows))
-        for frame, tracks in tracker.track(frames, observe=seen, **span):
+        for frame, tracks in tracker.track(_frames(job, bool(paths)), observe=seen, **span):
             outputs.write(frame, tracks)
             count += 1
             if count % 25 == 0:
@@ -234,16 +234,26 @@ def _detections(job: Job, labels: Sequence[str], score_map: Any) -> DetectionFil
         raise type(error)(f"{job.folder.name}: {error}") from None
 
 
-def _frames(job: Job, pictures: bool) -> tuple[Any, list[Path]]:
-    """The source, and the files that it is made of."""
+def inputs(job: Job) -> list[Path]:
+    """The pictures of a sequence, none where its detections are enough.
+
+    Raises:
+        SourceError: pictures or detections are missing; names the sequence.
+    """
+    if job.det_file is not None and not (job.folder.folder / job.det_file).is_file():
+        raise SourceError(f"{job.folder.name}: no {job.det_file} in {str(job.folder.folder)!r}")
+    needed = job.det_file is None or read_config(job.cfg, job.overrides).needs_embeddings
+    return check_images(job.folder) if needed else []
+
+
+def _frames(job: Job, pictures: bool) -> Any:
+    """The source."""
     folder = job.folder
     if not pictures:
-        rate = folder.frame_rate or 30.0
-        return _Blank(folder.length, rate), []
-    paths = check_images(folder)
+        return _Blank(folder.length, folder.frame_rate or 30.0)
     from mot.video import open_source
 
-    return open_source(folder.image_dir, fps=folder.frame_rate), paths
+    return open_source(folder.image_dir, fps=folder.frame_rate)
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,8 @@ def test_missing_images_are_named_or_left_out(
     captured = capsys.readouterr()
     assert "left out: MOT17-04-FRCNN" in captured.err
     assert "MOT17-04" not in captured.out
+    none = (*flags, "--allow-missing", "--overwrite")
+    assert "no sequence is left to track" in said(capsys, *none, status=2)
 
 
 @pytest.mark.parametrize(
