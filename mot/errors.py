@@ -55,6 +55,7 @@ def install_hint(extra: str = "") -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)`-style ending for an unknown `name`, always listing what is known."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    guess = f"did you mean {close[0]!r}? " if close else ""
+    folded = {known.casefold(): known for known in names}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    guess = f"did you mean {folded[close[0]]!r}? " if close else ""
     return f"{guess}known: {', '.join(names)}"

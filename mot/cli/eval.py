@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,10 +21,24 @@ from mot.cli.errors import parse, run
 from mot.engine.benchmark import Job, finished, inputs, run_all
 from mot.engine.evaluate import DEFAULT, Evaluation, check_columns, prepared
 from mot.errors import ConfigError, OutputError, SourceError
+from mot.formats.benchmark_text import read_truth
 from mot.formats.sequences import Sequence, find_sequences, frame_range, results
 from mot.metrics import FIELDS, Counts, Prepared, check_iou, count, events
 
 PROGRAM = "mot-eval"
+# What is for tracking alone, and its default.
+TRACKING: dict[str, Any] = {
+    "data": None,
+    "det_file": None,
+    "out": Path("output"),
+    "workers": 1,
+    "cache": None,
+    "resume": False,
+    "overwrite": False,
+    "allow_missing": False,
+    "offline": False,
+    "overrides": [],
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -75,20 +90,42 @@ def _parser() -> argparse.ArgumentParser:
 def _eval(args: argparse.Namespace) -> int:
     columns = check_columns(_columns(args))
     check_iou(args.iou)
-    rates: Mapping[str, float] = {}
+    _check_flags(args)
+    rates: dict[str, float] = {}
     if args.cfg is not None:
-        sequences, rates = _track(args)
-        args.gt, args.results = args.data, args.out
-        args.sequences = ",".join(sequence.name for sequence in sequences)
-    elif args.gt is None or args.results is None:
-        raise ConfigError("give --gt and --results to score files, or --cfg and --data to track")
-    table, differing = _score(args)
+        wanted, rates = _track(args)
+        files = {one.name: args.out / f"{one.name}.txt" for one in wanted}
+    else:
+        wanted = find_sequences(args.gt, args.split, args.seqmap, _names(args), args.benchmark)
+        files = results(args.results, wanted)
+    table, differing = _score(args, wanted, files)
     table = replace(table, rates=rates)
     print(table.table(columns))
     if differing is not None:
         print("", *differences(table, *differing, columns), sep="\n")
     _save(args, table, columns)
     return 0
+
+
+def _check_flags(args: argparse.Namespace) -> None:
+    """Refuse what would be ignored, and what would only fail after hours of work."""
+    tracking = args.cfg is not None
+    if tracking and args.data is None:
+        raise ConfigError("--cfg needs --data, the folder of sequences to track")
+    if not tracking and (args.gt is None or args.results is None):
+        raise ConfigError("give --gt and --results to score files, or --cfg and --data to track")
+    unused = ("gt", "results") if tracking else TRACKING
+    for name in unused:
+        if getattr(args, name) not in (None, False, [], TRACKING.get(name)):
+            flag = {"overrides": "-o"}.get(name, "--" + name.replace("_", "-"))
+            raise ConfigError(f"{flag} would not be used {'with' if tracking else 'without'} --cfg")
+    if args.columns is not None and args.metrics is not None:
+        raise ConfigError("--columns and --metrics both say what to show: give one")
+    if args.workers < 1:
+        raise ConfigError(f"--workers: expected 1 or more, got {args.workers}")
+    for path in (args.save_json, args.save_csv):
+        if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+            raise OutputError(f"{path}: cannot be written")
 
 
 def _columns(args: argparse.Namespace) -> list[str]:
@@ -107,16 +144,20 @@ def _names(args: argparse.Namespace) -> list[str] | None:
     return None if args.sequences is None else [name.strip() for name in args.sequences.split(",")]
 
 
-def _score(args: argparse.Namespace) -> tuple[Evaluation, tuple[Evaluation, Events] | None]:
+def _score(
+    args: argparse.Namespace, wanted: list[Sequence], files: Mapping[str, Path]
+) -> tuple[Evaluation, tuple[Evaluation, Events] | None]:
     """The results' scores, and those that they are compared with beside the events of both."""
-    wanted = find_sequences(args.gt, args.split, args.seqmap, _names(args), args.benchmark)
-    sides = [results(folder, wanted) for folder in (args.results, args.against) if folder is not None]
+    sides = [files] if args.against is None else [files, results(args.against, wanted)]
     counts: list[dict[str, Counts]] = [{} for _ in sides]
     found: Events = {one.name: [] for one in wanted}
     for one in wanted:
-        for side, files in zip(counts, sides, strict=True):
-            scene = prepared(one, files[one.name], args.frames)
+        truth = read_truth(one, None if args.frames is None else frame_range(args.frames, one.length))
+        for side, paths in zip(counts, sides, strict=True):
+            scene = prepared(one, paths[one.name], args.frames, truth)
             side[one.name] = count(scene, args.iou)
+            if not len(scene.result_ids):
+                print(f"{PROGRAM}: note: {paths[one.name]} has no boxes to score", file=sys.stderr)
             if args.against is not None:
                 found[one.name].append(_events(scene, one, args))
     ours, *theirs = map(Evaluation, counts)
@@ -131,25 +172,24 @@ def _events(scene: Prepared, sequence: Sequence, args: argparse.Namespace) -> ND
 
 
 def _track(args: argparse.Namespace) -> tuple[list[Sequence], dict[str, float]]:
-    """Every sequence that can be tracked, and frames per second of those tracked now."""
-    if args.data is None:
-        raise ConfigError("--cfg needs --data, the folder of sequences to track")
-    if args.workers < 1:
-        raise ConfigError(f"--workers: expected 1 or more, got {args.workers}")
+    """Every sequence that can be tracked, and its frames per second, those kept of an earlier run included."""
     jobs = list(_present(args))
     if not jobs:
         raise SourceError(f"{args.data}: no sequence is left to track")
     kept: dict[str, Mapping[str, Any]] = {}
     for job in jobs:
+        read_truth(job.folder)  # whatever is wrong with it is better said now
         if args.resume and (record := finished(job)) is not None:
             kept[job.folder.name] = record
         elif job.text.exists() and not (args.overwrite or args.resume):
             raise OutputError(f"{job.text} exists: --resume keeps it, --overwrite replaces it")
-    with _progress([job for job in jobs if job.folder.name not in kept], args.quiet) as tell:
-        done = run_all([job for job in jobs if job.folder.name not in kept], args.workers, tell)
-    return [job.folder for job in jobs], {
-        name: record["frames_per_second"] for name, record in {**kept, **done}.items()
-    }
+    waiting = [job for job in jobs if job.folder.name not in kept]
+    with _progress(waiting, args.quiet) as tell:
+        records = {**kept, **run_all(waiting, args.workers, tell)}
+    rates = {name: record["frames_per_second"] for name, record in records.items()}
+    seconds = sum(job.length / max(rates[job.folder.name], 1e-9) for job in jobs)
+    whole = round(sum(job.length for job in jobs) / seconds, 2)
+    return [job.folder for job in jobs], rates | {"combined": whole}
 
 
 def _present(args: argparse.Namespace) -> Iterator[Job]:

@@ -6,6 +6,7 @@ one thread and two. A finished sequence is a text and a record beside it, by whi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -14,11 +15,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
+from mot import __version__
 from mot.engine.cache import Remembering
 from mot.engine.config import read_config
 from mot.engine.outputs import Outputs, TextSink
@@ -29,6 +32,7 @@ from mot.formats.sequences import Sequence as Folder
 from mot.formats.sequences import check_images
 from mot.perception.files import DetectionFile
 from mot.structures import Frame, Tracks
+from mot.weights import fetch
 
 THREADS = 1  # of every worker, where the config does not say
 
@@ -96,8 +100,14 @@ def finished(job: Job) -> Mapping[str, Any] | None:
         record: dict[str, Any] = json.loads(job.record.read_text(encoding="utf-8"))
     except ValueError:
         return None
-    if record.get("job") != _identity(job):
-        raise OutputError(f"{job.text}: was made with another config; use another --out, or --overwrite")
+    if record.get("text") != fetch.sha256(job.text):
+        return None
+    made, wanted = record.get("job", {}), _identity(job)
+    changed = [key for key in wanted if made.get(key) != wanted[key]]
+    if changed:
+        raise OutputError(
+            f"{job.text}: was made with another {' and '.join(changed)}; use another --out, or --overwrite"
+        )
     return record
 
 
@@ -196,14 +206,15 @@ def _end_with_parent() -> None:
 
 def track(job: Job, progress: Callable[[int], None] = lambda done: None) -> dict[str, Any]:
     """Track one sequence and write its text and record; gives the record."""
+    for part in job.out.glob(f".{job.folder.name}.*.part"):  # of a run that was killed
+        part.unlink(missing_ok=True)
     config = read_config(job.cfg, job.overrides)
     config = replace(config, runtime=replace(config.runtime, threads=config.runtime.threads or THREADS))
     detections = _detections(job, config.detector.labels, config.detector.score_map)
     tracker = Tracker.from_config(config, detector=detections, offline=job.offline)
-    paths, det_file = inputs(job), [] if job.det_file is None else [job.folder.folder / job.det_file]
-    seen = Remembering(tracker, job.cache, [*paths, *det_file]) if job.cache and paths else None
+    paths, identity = inputs(job), _identity(job)
+    seen = Remembering(tracker, job.cache, _files(job)) if job.cache and paths else None
     several = len(tracker.tracked_labels) > 1
-    span = {} if job.frames is None else {"start": job.frames.start, "end": job.frames[-1]}
 
     def rows(frame: Frame, tracks: Tracks) -> str:
         return mot_text.format_tracks(frame.index, tracks, several)
@@ -211,7 +222,7 @@ def track(job: Job, progress: Callable[[int], None] = lambda done: None) -> dict
     started, count = time.perf_counter(), 0
     with Outputs(overwrite=True) as outputs:
         outputs.add(job.text, lambda part: TextSink(part, rows))
-        for frame, tracks in tracker.track(_frames(job, bool(paths)), observe=seen, **span):
+        for frame, tracks in tracker.track(_Source(job, paths), observe=seen):
             outputs.write(frame, tracks)
             count += 1
             if count % 25 == 0:
@@ -219,7 +230,12 @@ def track(job: Job, progress: Callable[[int], None] = lambda done: None) -> dict
         seconds = time.perf_counter() - started
         if seen is not None:
             seen.keep()
-        record = _record(job, tracker, count, seconds)
+        record = {"sequence": job.folder.name, "job": identity, "frames": count}
+        record["frames_per_second"] = round(count / max(seconds, 1e-9), 2)
+        record["seconds"] = {stage: round(spent, 3) for stage, spent in tracker.times.seconds.items()}
+        record |= tracker.record()
+    record["text"] = fetch.sha256(job.text)
+    with Outputs(overwrite=True) as outputs:
         outputs.add_json(job.record, record)
     return record
 
@@ -229,7 +245,9 @@ def _detections(job: Job, labels: Sequence[str], score_map: Any) -> DetectionFil
         return None
     path = job.folder.folder / job.det_file
     try:
-        return DetectionFile(path, labels, score_map)
+        found = DetectionFile(path, labels, score_map)
+        found.check_length(job.folder.length)
+        return found
     except MotError as error:
         raise type(error)(f"{job.folder.name}: {error}") from None
 
@@ -243,47 +261,45 @@ def inputs(job: Job) -> list[Path]:
     if job.det_file is not None and not (job.folder.folder / job.det_file).is_file():
         raise SourceError(f"{job.folder.name}: no {job.det_file} in {str(job.folder.folder)!r}")
     needed = job.det_file is None or read_config(job.cfg, job.overrides).needs_embeddings
-    return check_images(job.folder) if needed else []
+    return check_images(job.folder, job.frames) if needed else []
 
 
-def _frames(job: Job, pictures: bool) -> Any:
-    """The source."""
-    folder = job.folder
-    if not pictures:
-        return _Blank(folder.length, folder.frame_rate or 30.0)
-    from mot.video import open_source
-
-    return open_source(folder.image_dir, fps=folder.frame_rate)
+def _files(job: Job) -> list[Path]:
+    """All that a result is made of but weights."""
+    return [*inputs(job), *([] if job.det_file is None else [job.folder.folder / job.det_file])]
 
 
 @dataclass(frozen=True)
-class _Blank:
-    """Frames without pictures, as a source."""
+class _Source:
+    """The frames to track, numbered as in the sequence; without `paths` they have no pictures."""
 
-    frame_count: int
-    rate: float
+    job: Job
+    paths: list[Path]
+
+    @property
+    def rate(self) -> float:
+        """Frames per second."""
+        return self.job.folder.frame_rate or 30.0
 
     def __iter__(self) -> Iterator[Frame]:
-        return (
-            Frame(image=None, index=i, time_s=(i - 1) / self.rate) for i in range(1, self.frame_count + 1)
-        )
+        job = self.job
+        numbers = range(1, job.folder.length + 1) if job.frames is None else job.frames
+        for number, image in zip(numbers, self._images() if self.paths else repeat(None), strict=False):
+            yield Frame(image=image, index=number, time_s=(number - 1) / self.rate)
+
+    def _images(self) -> Iterator[Any]:
+        from mot.video import ImageSource
+
+        source = ImageSource(self.paths, self.job.folder.name, None, self.job.folder.image_dir)
+        return (frame.image for frame in source)
 
 
 def _identity(job: Job) -> dict[str, Any]:
-    """What makes two runs of a sequence the same."""
+    """What makes two runs of a sequence the same, by a name for each part."""
     config = read_config(job.cfg, job.overrides)
     frames = [1, job.folder.length] if job.frames is None else [job.frames.start, job.frames[-1]]
-    return {"config": repr(config), "det_file": job.det_file, "frames": frames}
-
-
-def _record(job: Job, tracker: Tracker, frames: int, seconds: float) -> dict[str, Any]:
-    times = {stage: round(spent, 3) for stage, spent in tracker.times.seconds.items()}
-    if frames != job.length:
-        raise SourceError(f"{job.folder.name}: {frames} frames were read, seqinfo.ini says {job.length}")
-    return {
-        "sequence": job.folder.name,
-        "job": _identity(job),
-        "frames": frames,
-        "frames_per_second": round(frames / max(seconds, 1e-9), 2),
-        "seconds": times,
-    } | tracker.record()
+    named = (config.weights, None if job.det_file else config.det_weights, config.reid_weights)
+    weights = [fetch.sha256(fetch.locate(name, offline=job.offline)) for name in named if name is not None]
+    inputs = hashlib.sha256("".join(map(fetch.sha256, _files(job))).encode()).hexdigest()
+    facts = {"config": repr(config), "det-file": job.det_file, "range of frames": frames}
+    return facts | {"content of its inputs": inputs, "weights": weights, "version of mot": __version__}

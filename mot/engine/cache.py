@@ -57,6 +57,8 @@ class Remembering:
             floor = min(FLOOR, self._threshold)
             facts |= _facts(record, "detector") | {"floor": floor}
             self._boxes = Cached(lambda frames: tracker.detect(frames, floor), folder, key_of([], facts))
+        else:  # detections come from a file
+            facts["detector"] = record["config"]["detector"]
         if "reid" in record["networks"]:
             facts |= _facts(record, "reid") | {"threshold": self._threshold}
             self._looks = Cached(

@@ -12,6 +12,7 @@ from mot.errors import ConfigError, InputError, nearest
 from mot.formats import sequences as folders
 from mot.formats.benchmark_text import read_result, read_truth
 from mot.metrics import FIELDS, Counts, Prepared, Score, check_iou, combine, count, prepare, scores
+from mot.structures import Rows
 
 # Columns of the table and the field each shows; the others are called as the field.
 SHORT = {"FP": "CLR_FP", "FN": "CLR_FN"}
@@ -132,14 +133,17 @@ def evaluate(
     return Evaluation({one.name: count(prepared(one, files[one.name], frames), iou) for one in wanted})
 
 
-def prepared(sequence: folders.Sequence, result: Path, frames: str | None = None) -> Prepared:
-    """A result file against its sequence's ground truth.
+def prepared(
+    sequence: folders.Sequence, result: Path, frames: str | None = None, truth: Rows | None = None
+) -> Prepared:
+    """A result file against its sequence's ground truth, which may have been read before.
 
     Raises:
         InputError: names the file.
     """
     span = None if frames is None else folders.frame_range(frames, sequence.length)
-    truth, found = read_truth(sequence, span), read_result(result, sequence, span)
+    truth = truth or read_truth(sequence, span)
+    found = read_result(result, sequence, span)
     try:
         return prepare(truth, found, sequence.length if span is None else len(span), sequence.benchmark)
     except InputError as error:
@@ -150,6 +154,8 @@ def _shown(value: Score, column: str) -> float | int:
     if isinstance(value, int | np.integer):
         return int(value)
     number = float(np.mean(value))
+    if column.startswith("HOTA_"):  # boxes
+        return number
     return number if column in ("CLR_Frames", "FP_per_frame", "MOTP_sum") else 100 * number
 
 

@@ -70,7 +70,7 @@ def read_result(path: str | Path, sequence: Sequence, frames: range | None = Non
     """A tracker's rows for a sequence; a file without any is read as nothing found.
 
     Args:
-        path: 7 to 10 columns; ids may be written as 1.0.
+        path: 7 columns and more, of which those beyond the eighth are not used; ids may be written as 1.0.
         sequence: the one that it is of.
         frames: only these, of `frame_range`; they are numbered from 1.
 
@@ -79,7 +79,7 @@ def read_result(path: str | Path, sequence: Sequence, frames: range | None = Non
         FormatError: as `read_truth`; or a class other than 1 or -1, for only pedestrians are scored; or rows that
             number the range `frames` from 1 themselves.
     """
-    table = read_table(Path(path), fewest=7, columns=10, most=10, what="result")
+    table = read_table(Path(path), fewest=7, columns=10, what="result")
     classes = np.nan_to_num(np.trunc(table.values[:, 7]), nan=1.0)
     table.refuse(
         classes > 1, lambda row: f"class {classes[row]:g}, expected 1 or -1: only pedestrians are scored"

@@ -153,8 +153,8 @@ def frame_range(text: str, length: int) -> range:
     return frames
 
 
-def check_images(sequence: Sequence) -> list[Path]:
-    """The images of all frames, in order.
+def check_images(sequence: Sequence, frames: range | None = None) -> list[Path]:
+    """The images of `frames`, None: of all, in order.
 
     Raises:
         SourceError: the folder or an image is missing; names the first.
@@ -165,14 +165,15 @@ def check_images(sequence: Sequence) -> list[Path]:
     files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() == extension.lower()]
     numbered = {int(path.stem): path for path in files if re.fullmatch(r"[0-9]+", path.stem)}
     width = len(next(iter(numbered.values())).stem) if numbered else 6
-    for frame in range(1, sequence.length + 1):
+    wanted = range(1, sequence.length + 1) if frames is None else frames
+    for frame in wanted:
         if frame not in numbered:
             there = sum(1 <= number <= sequence.length for number in numbered)
             raise SourceError(
                 f"{sequence.name}: {folder.name}/{frame:0{width}d}{extension} is missing: "
                 f"{there} of {sequence.length} images are there"
             )
-    return [numbered[frame] for frame in range(1, sequence.length + 1)]
+    return [numbered[frame] for frame in wanted]
 
 
 def _sequence_folders(root: Path) -> list[Path]:

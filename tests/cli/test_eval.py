@@ -90,8 +90,63 @@ def test_against_says_where_the_difference_comes_from(
     (theirs / "MOT17-02-FRCNN.txt").write_text("\n".join([*lines[:9], *lines[10:]]) + "\n")
     text = said(capsys, "--gt", data, "--results", results, "--against", theirs, "--columns", "MOTA,FN")
     assert "MOT17-02-FRCNN: MOTA +1.667, FN -1" in text
-    assert "  1 misses only there: frame 10 person 1" in text
+    assert "  1 misses only there: frame 10 person 1\n" in text
     assert "MOT17-04-FRCNN: the same" in text
+
+
+def test_against_does_not_mind_how_people_are_numbered(
+    data: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One has a false box in three frames, and takes the second person for another one in the last two."""
+    ours, theirs = tmp_path / "a", tmp_path / "b"
+    for folder in (ours, theirs):
+        folder.mkdir()
+    walk = [f"{f},7,{10 * f},50,20,40,1" for f in range(1, 31)]
+    second = [f"{f},{9 if f < 29 else 5},{10 * f},100,20,40,1" for f in range(1, 31)]
+    false = [f"{f},8,600,400,20,40,1" for f in (4, 5, 6)]
+    renamed = [row.replace(",7,", ",1007,").replace(",9,", ",1009,") for row in walk + second[:28]]
+    last = [row.replace(",5,", ",1009,") for row in second[28:]]
+    for name in ("MOT17-02-FRCNN", "MOT17-04-FRCNN"):
+        (ours / f"{name}.txt").write_text("\n".join(walk + second + false))
+        (theirs / f"{name}.txt").write_text("\n".join(renamed + last))
+    text = said(capsys, "--gt", data, "--results", ours, "--against", theirs, "--columns", "IDSW,FP")
+    assert "MOT17-02-FRCNN: IDSW +1, FP +3\n" in text
+    assert "  1 switches only here: frame 29 person 2 becomes 5\n" in text
+    assert "  3 false boxes only here: frames 4-6 ids 8\n" in text
+    assert "only there" not in text
+
+
+def test_counts_of_hota_are_counts(data: Path, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, "--gt", data, "--results", results, "--columns", "HOTA_TP,HOTA_FN,HOTA")
+    found, missed, hota = map(float, text.splitlines()[-1].split()[1:])
+    assert found + missed == 120
+    assert 0 < hota < 100
+
+
+@pytest.mark.data
+def test_from_pictures_to_table_twice(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second run, cached, asks no network; the whole of vtest.avi is what `tools/reproduce` does."""
+    pytest.importorskip("torch")
+    import cv2
+
+    from mot.video import open_source
+
+    monkeypatch.setenv("MOT_WEIGHTS", str(shared_data / "weights"))
+    folder = tmp_path / "MOT15" / "train" / "PETS09-S2L1"
+    shutil.copytree(shared_data / "mot15" / "train" / "PETS09-S2L1", folder)
+    (folder / "img1").mkdir()
+    for frame, _ in zip(open_source(shared_data / "video" / "vtest.avi"), range(12), strict=False):
+        assert frame.image is not None
+        cv2.imwrite(str(folder / "img1" / f"{frame.index:06d}.jpg"), frame.image)
+    (folder / "img1" / "thumb.png").write_bytes(b"not of the sequence")
+    flags = ["--cfg", "deepsort.yml", "--data", folder, "--frames", "1-12", "--cache", tmp_path / "cache"]
+    tables = [said(capsys, *flags, "--out", tmp_path / name, "--columns", "HOTA,MOTA,FN") for name in "ab"]
+    assert _scores(tables[0]) == _scores(tables[1])
+    assert float(tables[0].splitlines()[-1].split()[1]) > 50
+    spent = [json.loads((tmp_path / name / "PETS09-S2L1.json").read_text())["seconds"] for name in "ab"]
+    assert [each["detect"] > 0 for each in spent] == [each["embed"] > 0 for each in spent] == [True, False]
 
 
 def test_from_detections_to_table_and_on_after_an_interruption(
@@ -174,6 +229,12 @@ def test_missing_images_are_named_or_left_out(
     [
         (["--gt", "DATA"], "give --gt and --results"),
         (["--cfg", "sort.yml"], "--cfg needs --data"),
+        (["--cfg", "sort.yml", "--data", "DATA", "--gt", "DATA"], "--gt would not be used with --cfg"),
+        (["--gt", "DATA", "--results", "RESULTS", "--workers", "2"], "--workers would not be used without"),
+        (["--gt", "DATA", "--results", "RESULTS", "-o", "a=b"], "-o would not be used without --cfg"),
+        (["--gt", "DATA", "--results", "RESULTS", "--metrics", "HOTA", "--columns", "MOTA"], "give one"),
+        (["--gt", "DATA", "--results", "RESULTS", "--save-csv", "DATA"], "cannot be written"),
+        (["--gt", "DATA", "--results", "RESULTS", "--benchmark", "mot17"], "did you mean 'MOT17'"),
         (["--gt", "DATA", "--results", "RESULTS", "--columns", "HOTTA"], "did you mean 'HOTA'"),
         (["--gt", "DATA", "--results", "RESULTS", "--metrics", "Hota"], "known: HOTA, CLEAR"),
         (["--gt", "DATA", "--results", "RESULTS", "--iou", "2"], "iou 2: expected 0.01..1"),

@@ -81,6 +81,38 @@ def test_a_result_of_another_config_is_not_taken_for_finished(data: Path, tmp_pa
     assert finished(job) is None
 
 
+def test_what_was_changed_since_is_not_taken_for_finished(data: Path, tmp_path: Path) -> None:
+    (job, *_) = jobs_of(data, tmp_path / "out")
+    benchmark.track(job)
+    text = job.text.read_text()
+    job.text.write_text(text[: len(text) // 2])
+    assert finished(job) is None
+    job.text.write_text(text)
+    assert finished(job) is not None
+    det = job.folder.folder / "det" / "det.txt"
+    det.write_text(det.read_text()[:-9] + ",0.8\n")
+    with pytest.raises(OutputError, match="was made with another content of its inputs"):
+        finished(job)
+
+
+def test_what_a_killed_run_left_goes(data: Path, tmp_path: Path) -> None:
+    (job, other, _) = jobs_of(data, tmp_path / "out")
+    job.out.mkdir()
+    parts = [job.out / f".{one.folder.name}.txt.00ff.part" for one in (job, other)]
+    for part in parts:
+        part.touch()
+    benchmark.track(job)
+    assert [part.exists() for part in parts] == [False, True]
+
+
+def test_rows_beyond_the_sequence_are_refused_whatever_part_is_tracked(data: Path, tmp_path: Path) -> None:
+    (job, *_) = jobs_of(data, tmp_path / "out", frames=range(1, 11))
+    det = job.folder.folder / "det" / "det.txt"
+    det.write_text(det.read_text() + "41,-1,10,50,20,40,0.9\n")
+    with pytest.raises(MotError, match="MOT17-02-FRCNN: .*has rows for frame 41"):
+        benchmark.track(job)
+
+
 def test_what_is_wrong_in_a_worker_names_its_sequence(data: Path, tmp_path: Path) -> None:
     (data / "MOT17-04-FRCNN" / "det" / "det.txt").write_text("1,-1,oops\n")
     jobs = jobs_of(data, tmp_path / "out")
@@ -122,17 +154,19 @@ def test_a_cache_of_looks_beside_detections_from_a_file(pictures: Sequence, tmp_
     rows = [f"{i},-1,{600 + 9 * i},400,90,260,0.9\n" for i in range(1, pictures.length + 1)]
     facts: dict[str, Any] = {"cache": tmp_path / "cache", "offline": True, "det_file": str(det)}
     spent = []
-    for text in (rows, rows, rows[:-1]):
+    for text, how in ((rows, "clip"), (rows, "clip"), (rows[:-1], "clip"), (rows, "logistic")):
         det.write_text("".join(text))
+        facts["overrides"] = (f"detector.score_map={how}",)
         record = benchmark.track(Job(pictures, tmp_path / "out", "deepsort.yml", **facts))
         spent.append(record["seconds"]["embed"] > 0)
-    assert spent == [True, False, True]
+    assert spent == [True, False, True, True]
 
 
 @pytest.mark.data
 def test_half_a_sequence_is_tracked_from_its_start(pictures: Sequence, tmp_path: Path) -> None:
-    half = frame_range("second-half", pictures.length)
-    facts: dict[str, Any] = {"det_file": "det/det.txt", "cfg": "sort.yml"}
+    half, det = frame_range("second-half", pictures.length), tmp_path / "det.txt"
+    det.write_text("".join(f"{i},-1,{600 + 9 * i},400,90,260,0.9\n" for i in range(1, pictures.length + 1)))
+    facts: dict[str, Any] = {"det_file": str(det), "cfg": "sort.yml"}
     record = benchmark.track(Job(pictures, tmp_path / "half", frames=half, **facts))
     assert record["frames"] == len(half)
     frames = [

@@ -9,10 +9,9 @@ reading the same text alone. Exit status 1 on any difference. Needs trackeval (t
 from __future__ import annotations
 
 import argparse
-import configparser
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -21,53 +20,34 @@ import numpy as np
 import trackeval
 from metrics_reference import Results, combined, differences, evaluate
 
-from mot.metrics import Counts, combine, count, prepare, scores
-from mot.structures import Rows
+from mot.engine.evaluate import prepared
+from mot.formats.benchmark_text import read_truth
+from mot.formats.sequences import Sequence, find_sequences
+from mot.metrics import Counts, combine, count, scores
 
 Value = TypeVar("Value")
 
 
 class Job(NamedTuple):
-    benchmark: str
-    sequence: Path  # folder with gt/gt.txt and seqinfo.ini
+    sequence: Sequence
     result: Path
-
-    @property
-    def length(self) -> int:
-        info = configparser.ConfigParser()
-        info.read(self.sequence / "seqinfo.ini")
-        return info.getint("Sequence", "seqLength")
 
 
 def jobs(data: Path, benchmark: str) -> list[Job]:
     """Every result in data/reference_runs of the benchmark's sequences in data."""
     return [
-        Job(benchmark, sequence, result)
-        for sequence in sorted((data / benchmark.lower() / "train").iterdir())
+        Job(sequence, result)
+        for sequence in find_sequences(data / benchmark.lower() / "train")
         for result in sorted((data / "reference_runs").glob(f"*/{sequence.name}.txt"))
     ]
 
 
-def read(path: Path) -> Rows:
-    table = np.loadtxt(path, delimiter=",", ndmin=2)
-    return Rows(
-        frames=table[:, 0].astype(np.int64),
-        ids=table[:, 1].astype(np.int64),
-        tlwh=table[:, 2:6],
-        scores=table[:, 6],
-        classes=table[:, 7].astype(np.int64),
-    )
+def ours(jobs: Iterable[Job]) -> list[Counts]:
+    truth = cache(read_truth)
+    return [count(prepared(job.sequence, job.result, None, truth(job.sequence))) for job in jobs]
 
 
-def ours(jobs: Sequence[Job]) -> list[Counts]:
-    truth = cache(read)
-    return [
-        count(prepare(truth(job.sequence / "gt" / "gt.txt"), read(job.result), job.length, job.benchmark))
-        for job in jobs
-    ]
-
-
-def theirs(jobs: Sequence[Job]) -> list[Results]:
+def theirs(jobs: Iterable[Job]) -> list[Results]:
     truths: dict[str, Any] = {}
     found = []
     for job in jobs:
@@ -87,19 +67,19 @@ def theirs(jobs: Sequence[Job]) -> list[Results]:
 
 def trackeval_rules(job: Job) -> Any:
     settings = {
-        "GT_FOLDER": str(job.sequence.parent),
+        "GT_FOLDER": str(job.sequence.folder.parent),
         "TRACKERS_FOLDER": str(job.result.parents[1]),
         "TRACKERS_TO_EVAL": [job.result.parent.name],
         "TRACKER_SUB_FOLDER": "",
-        "BENCHMARK": job.benchmark,
-        "SEQ_INFO": {job.sequence.name: job.length},
+        "BENCHMARK": job.sequence.benchmark,
+        "SEQ_INFO": {job.sequence.name: job.sequence.length},
         "SKIP_SPLIT_FOL": True,
         "PRINT_CONFIG": False,
     }
     return trackeval.datasets.MotChallenge2DBox(settings)
 
 
-def compare(jobs: Sequence[Job], counts: Sequence[Counts], results: Sequence[Results]) -> list[str]:
+def compare(jobs: list[Job], counts: list[Counts], results: list[Results]) -> list[str]:
     """What differs, by file and in the combined rows of the runs."""
     failed = []
     runs = sorted({job.result.parent.name for job in jobs})
@@ -124,8 +104,8 @@ def main() -> int:
     parser.add_argument("--benchmark", default="MOT17", choices=["MOT15", "MOT17"])
     options = parser.parse_args()
     todo = jobs(options.data, options.benchmark)
-    texts = {path for job in todo for path in (job.result, job.sequence / "gt" / "gt.txt")}
-    floor, _ = cpu(lambda: [read(path) for path in texts])
+    texts = {path for job in todo for path in (job.result, job.sequence.gt)}
+    floor, _ = cpu(lambda: [np.loadtxt(path, delimiter=",") for path in texts if path])
     our_time, counts = cpu(lambda: ours(todo))
     their_time, results = cpu(lambda: theirs(todo))
     failed = compare(todo, counts, results)
