@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mot.errors import InputError
 
 Vectors = NDArray[np.float32]
+WIDE = 4  # pairs of a track that most have no more of
 Real = TypeVar("Real", np.float32, np.float64)
 
 
@@ -51,7 +52,9 @@ class Gallery:
         known, total = len(self), len(self) + len(vectors)
         if total > len(self._pool):
             self._grow(max(total, 2 * len(self._pool)), self._pool.shape[1], vectors.shape[1])
-        free = np.setdiff1d(np.arange(len(self._pool)), self._place)[: len(vectors)]
+        unused = np.ones(len(self._pool), np.bool_)
+        unused[self._place] = False
+        free = unused.nonzero()[0][: len(vectors)]
         self._place = np.concatenate([self._place, free])
         self._count = np.concatenate([self._count, np.zeros(len(vectors), np.int64)])
         self.add(np.arange(known, total), vectors)
@@ -67,23 +70,53 @@ class Gallery:
         self._pool[self._place[rows], self._count[rows] % self._budget] = unit(vectors)
         self._count[rows] += 1
 
-    def cosine_distance(self, vectors: Vectors, nearest: int = 1) -> NDArray[np.float64]:
-        """(T, D) cosine distance of every track to each of `vectors` (D, E): the mean of the `nearest` least.
+    def distances(
+        self, rows: NDArray[np.int64], columns: NDArray[np.int64], vectors: Vectors, nearest: int = 1
+    ) -> NDArray[np.float64]:
+        """(P,) cosine distance of each of the tracks `rows` to a vector: the mean of the `nearest` least.
 
         One, the least over the gallery, is what DeepSORT does; the mean of a few is not fooled by a single
         look that was somebody else's. A gallery of fewer gives the mean of those it has.
-        """
-        places, capacity, size = self._pool.shape
-        alike = (self._pool.reshape(places * capacity, size) @ unit(vectors).T).reshape(places, capacity, -1)
-        mine = alike[self._place].astype(np.float64)
-        mine[np.arange(capacity) >= self._count[:, None]] = -np.inf
-        if nearest < capacity:
-            mine = np.partition(mine, capacity - nearest, axis=1)[:, capacity - nearest :]
-        known = np.minimum(self._count, mine.shape[1])[:, None]
-        distance: NDArray[np.float64] = 1.0 - mine.sum(axis=1, where=np.isfinite(mine)) / known
-        return distance
 
-    def first(self, rows: NDArray[np.int64]) -> Vectors:
+        Args:
+            rows: (P,) tracks, ascending.
+            columns: (P,) rows of `vectors`.
+            vectors: (D, E), of any length.
+            nearest: how many.
+        """
+        made, looks = np.empty(len(rows)), unit(vectors)
+        turn = np.arange(len(rows)) - rows.searchsorted(rows)  # which of its track's pairs each is
+        # a product a track, as wide as the most that one asks for: so the few that ask for many go by themselves
+        for part in ((turn < WIDE).nonzero()[0], (turn >= WIDE).nonzero()[0]):
+            if len(part):
+                width = int(turn[part].max()) + 1
+                made[part] = self._nearest(rows[part], turn[part], looks[columns[part]], width, nearest)
+        return made
+
+    def _nearest(
+        self, rows: NDArray[np.int64], turn: NDArray[np.int64], looks: Vectors, width: int, nearest: int
+    ) -> NDArray[np.float64]:
+        """(P,) of the tracks `rows` to `looks` (P, E); `turn` (P,), below `width`, tells a track's pairs apart."""
+        tracks = rows[np.concatenate([[True], rows[1:] != rows[:-1]])]
+        capacity = min(int(self._count[tracks].max()), self._pool.shape[1])
+        pool, place = self._pool[:, :capacity], self._place
+        if 2 * len(tracks) < len(pool):  # else a copy of so many costs more than the products of the others
+            pool = pool[place[tracks]]
+            place = np.empty(len(self), np.int64)
+            place[tracks] = np.arange(len(tracks))
+        wanted = np.zeros((len(pool), width, looks.shape[1]), np.float32)
+        wanted[place[rows], turn] = looks
+        alike = (wanted @ pool.transpose(0, 2, 1))[place[rows], turn]
+        count = self._count[rows]
+        if count.min() < capacity:
+            alike[np.arange(capacity) >= count[:, None]] = -np.inf
+        if nearest == 1:
+            return np.subtract(1.0, alike.max(axis=1), dtype=np.float64)
+        best = np.partition(alike, max(capacity - nearest, 0), axis=1)[:, -nearest:].astype(np.float64)
+        known = np.isfinite(best)
+        return np.asarray(1.0 - best.sum(axis=1, where=known) / known.sum(axis=1))
+
+    def first(self, rows: NDArray[np.int64] | slice) -> Vectors:
         """(M, E) the only look of each of `rows` (M,), in a gallery of budget 1."""
         looks: Vectors = self._pool[self._place[rows], 0]
         return looks

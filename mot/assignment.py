@@ -1,7 +1,7 @@
 """Who goes with whom: the assignment problem, and what the field does around it.
 
-All matching here is one problem: one-to-one pairs of the greatest total weight, out of the pairs that have any. What
-the trackers call a cost becomes a weight by taking it from the limit that a pair must stay below:
+All matching here is one problem: one-to-one pairs of the greatest total weight, out of the pairs that have any.
+What the trackers call a cost becomes a weight by taking it from the limit that a pair must stay below:
 
     limit inside the solve   ByteTrack and its relatives: a pair is worth limit - cost
     costs clamped            DeepSORT: costs above the limit are made equal, which are then worth nothing
@@ -94,7 +94,7 @@ def heaviest_of_all(
     Args:
         pairs: the cells that are worth something without the gain.
         shape: number of rows and of columns.
-        gain: rows (P,) and columns (P,) -> (P,) what is added there.
+        gain: rows and columns, of shapes that go together -> what is added there.
         bound: what no gain is further from 0 than; where it is known, only the cells that matter are asked for it.
     """
     if not min(shape):
@@ -104,7 +104,7 @@ def heaviest_of_all(
         weighed = pairs._replace(weight=pairs.weight + gain(pairs.rows, pairs.columns))
         _settle(weighed, shape, bound, partner)
     rows, columns = (partner < 0).nonzero()[0], unmatched(shape[1], partner[partner >= 0])
-    cells = gain(rows.repeat(len(columns)), np.tile(columns, len(rows))).reshape(len(rows), len(columns))
+    cells = gain(rows[:, None], columns)
     place = np.full(shape[1], -1)
     place[columns] = np.arange(len(columns))
     there = (partner[pairs.rows] < 0) & (place[pairs.columns] >= 0)
@@ -172,35 +172,6 @@ def _best(places: Rows, weight: Array, size: int, least: float) -> Array:
     return best
 
 
-def match(cost: Array, max_cost: float) -> Matches:
-    """The cheapest one-to-one pairs of `cost` (T, D), those above `max_cost` dropped after the solve.
-
-    A gate after the solve is not a limit inside it: here an expensive pair still takes part in the optimum.
-    """
-    rows, columns = linear_sum_assignment(cost)
-    cheap = cost[rows, columns] <= max_cost
-    return Matches(rows[cheap], columns[cheap])
-
-
-def match_limited(cost: Array, limit: float) -> Matches:
-    """One-to-one pairs of `cost` (T, D) with the limit inside the solve, as ByteTrack and its relatives do.
-
-    Minimises the sum of the costs of the pairs plus limit / 2 for every row and column left alone, so that a
-    pair dearer than `limit` is never worth it. This is not `match`: cheap pairs may be given up there to make
-    room for dear ones that are then dropped.
-    """
-    return matches(heaviest(dense_pairs(limit - cost), cost.shape))
-
-
-def match_clamped(cost: Array, max_cost: float) -> Matches:
-    """Like `match`, with every cost above `max_cost` first made equal, as DeepSORT does.
-
-    Pairs that are out of reach then cannot pull the optimum one way or another.
-    """
-    gain = np.where(cost > max_cost, 0.0, max_cost + CLAMP - cost)
-    return matches(heaviest(dense_pairs(gain), cost.shape))
-
-
 def match_iou(pairs: Pairs, shape: tuple[int, int], threshold: float) -> Matches:
     """Pairs of greatest total overlap, those below `threshold` dropped, as SORT does.
 
@@ -217,14 +188,6 @@ def match_iou(pairs: Pairs, shape: tuple[int, int], threshold: float) -> Matches
         return matches(above)
     found = heaviest(pairs, shape)
     return matches(found.where(found.weight >= threshold))
-
-
-def dense_pairs(weight: Array) -> Pairs:
-    """The cells of `weight` (T, D) above 0."""
-    flat = weight.ravel()
-    cells = (flat > 0).nonzero()[0]
-    rows = cells // max(weight.shape[1], 1)
-    return Pairs(rows, cells - rows * weight.shape[1], flat[cells])
 
 
 def matches(pairs: Pairs) -> Matches:

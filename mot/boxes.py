@@ -113,8 +113,7 @@ def intersection(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
     h -= np.maximum(ay1, by1)
     np.maximum(w, 0.0, out=w)
     np.maximum(h, 0.0, out=h)
-    w *= h
-    return w
+    return np.multiply(w, h, out=w)
 
 
 def iou(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
@@ -130,8 +129,7 @@ def iou(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
     union = np.add(area(a, extra)[:, None], area(b, extra))
     union -= overlap
     np.maximum(union, TINY, out=union)
-    overlap /= union
-    return overlap
+    return np.divide(overlap, union, out=overlap)
 
 
 class Overlaps(NamedTuple):
@@ -173,10 +171,10 @@ def overlaps(a: Boxes, b: Boxes, extra: float = 0.0) -> Overlaps:
 
 
 def neighbours(a: Boxes, b: Boxes, extra: float = 0.0) -> tuple[Rows, Rows]:
-    """Rows and columns of all pairs of `a` (T, 4) and `b` (D, 4) that can overlap, and of some that do not, by rows.
+    """Rows and columns of all pairs of `a` (T, 4) and `b` (D, 4) that overlap, and of some that do not.
 
-    `b` is sorted by strips as high as the tallest box, and by left edges within a strip: what can overlap a box of
-    `a` is one run in each of the three strips at most that the box can reach, found by two binary searches.
+    `b` is sorted by strips as high as the tallest box, and by left edges within a strip: what can overlap a box
+    of `a` is one run in each of the three strips at most that it can reach, found by two binary searches.
     """
     ax1, ay1, ax2, ay2 = a.T.copy()
     size_a, size_b = (a[:, 2:] - a[:, :2]).max(axis=0), (b[:, 2:] - b[:, :2]).max(axis=0)
@@ -202,7 +200,7 @@ def neighbours(a: Boxes, b: Boxes, extra: float = 0.0) -> tuple[Rows, Rows]:
 
 
 def _within(count: Rows) -> Rows:
-    """0, 1, …, count[0] - 1, 0, 1, …, count[1] - 1, …"""
+    """Numbers from 0 to below each of the counts (N,), one series after the other."""
     total = count.cumsum()
     return np.arange(total[-1] if len(total) else 0) - (total - count).repeat(count)
 

@@ -99,17 +99,6 @@ def correct(bank: Bank, z: Array, r: Array) -> None:
     pxv -= k * pxv
 
 
-def squared_mahalanobis(bank: Bank, z: Array, r: Array) -> Array:
-    """(T, D) squared distances of measurements `z` (D, 4) from every filter, in units of its spread.
-
-    For banks that are not coupled.
-    """
-    gap = z - bank[:, X, None]
-    spread = (bank[:, PXX] + r)[:, None]
-    distance: Array = (np.square(gap, out=gap) / spread).sum(axis=2)
-    return distance
-
-
 def position(bank: Bank) -> Array:
     """(T, 4) positions of a bank of either kind, as a view."""
     return bank[:, X, :4]

@@ -29,11 +29,12 @@ def test_gallery_equals_lists(seed: int, budget: int, steps: int) -> None:
             gallery.keep(mask)
             lists = [kept for kept, stays in zip(lists, mask, strict=True) if stays]
     assert len(gallery) == len(lists)
-    query = rng.normal(size=(3, 5)).astype(np.float32)
+    query = rng.normal(size=(9, 5)).astype(np.float32)
+    rows, columns = rng.random((len(lists), len(query))).round().nonzero()
     for nearest in (1, 3) if lists else ():
         every = [np.sort(1 - unit(np.array(memory)) @ unit(query).T, axis=0) for memory in lists]
-        expected = [distances[:nearest].mean(axis=0) for distances in every]
-        np.testing.assert_allclose(gallery.cosine_distance(query, nearest), expected, atol=1e-6)
+        expected = np.array([distances[:nearest].mean(axis=0) for distances in every])[rows, columns]
+        np.testing.assert_allclose(gallery.distances(rows, columns, query, nearest), expected, atol=1e-6)
 
 
 def test_pool_grows_with_use_and_is_reused() -> None:

@@ -21,7 +21,7 @@ LAYERS: dict[str, tuple[int, set[str]]] = {
     "boxes": (1, set()),
     "motion": (1, set()),
     "appearance": (1, set()),
-    "assignment": (1, {"scipy", "lap"}),
+    "assignment": (1, {"scipy"}),
     "config": (1, {"yaml"}),
     "opencv": (1, {"cv2"}),  # a stranger as well: see OPENCV_USERS
     "trackers": (2, set()),

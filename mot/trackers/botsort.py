@@ -30,7 +30,7 @@ from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks, TrackState
 from mot.trackers import bytefamily as family
 from mot.trackers.bytefamily import Array, Mask
-from mot.trackers.table import Rows, State, TrackTable
+from mot.trackers.table import CONFIRMED, LOST, TENTATIVE, Rows, State, TrackTable
 
 
 @dataclass(frozen=True)
@@ -151,13 +151,13 @@ class BoTSORT:
         return self._table
 
     def _match(self, detections: Detections, looks: Array, high: Mask, low: Mask) -> Matches:
-        """Known tracks with high scores, those not lost with low ones, tentative ones with what is left of `high`."""
+        """Known tracks with high scores, those not lost with low ones, tentative ones with what is left."""
         table, config = self._table, self.config
-        tentative = table["state"] == family.TENTATIVE
+        tentative = table["state"] == TENTATIVE
         known, used = ~tentative, (high | low).nonzero()[0]
         pairs = family.near(table, XYWH, used, detections, config.class_aware)
         first = self._stage(pairs, known, high, detections, looks, config.match_threshold)
-        known &= table["state"] == family.CONFIRMED
+        known &= table["state"] == CONFIRMED
         second = family.match_overlap(pairs, known, low, config.low_match_threshold)
         third = self._stage(pairs, tentative, high, detections, looks, config.tentative_match_threshold)
         return join(first, second, third)
@@ -179,5 +179,5 @@ class BoTSORT:
 
     def _report(self, assigned: Rows) -> Tracks:
         """All tracks that are not lost, those of a single frame too."""
-        shown = (self._table["state"] != family.LOST).nonzero()[0]
+        shown = (self._table["state"] != LOST).nonzero()[0]
         return self._table.report(shown, family.xyxy_of(self._table, XYWH, shown), assigned)

@@ -40,7 +40,6 @@ from mot.trackers.table import (
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-FORBIDDEN = 1e3  # a cost above every limit; finite, since the solver subtracts costs
 DUPLICATE_DISTANCE = 0.15  # 1 - IoU below which two tracks are the same object
 _PIXEL = 1.0  # the official IoU counts whole pixels: sides are one longer
 
@@ -228,7 +227,7 @@ def prune(
 def _same(
     table: TrackTable, coordinates: Coordinates, left: Rows, detections: Detections, class_aware: bool
 ) -> tuple[Rows, Rows]:
-    """Pairs of one object: places (P,) in the detections `left` and the tracks that are not lost, and lost tracks."""
+    """Pairs of one object: places (P,) in `left` and the tracks that are not lost, and lost tracks (P,)."""
     hidden = table["state"] == LOST
     lost, seen = hidden.nonzero()[0], (~hidden).nonzero()[0]
     if not len(lost):
@@ -320,18 +319,14 @@ class Looks:
         if len(rows):
             self._looks[rows] = unit(smoothing * self._looks[rows] + (1.0 - smoothing) * vectors)
 
-    def distances(self, rows: Rows, vectors: Array) -> Array:
-        """(P,) cosine distance of each of the tracks `rows` (P,) to its own of `vectors` (P, E)."""
+    def distances(
+        self, rows: Rows, vectors: Array, metric: Literal["cosine", "euclidean"] = "cosine"
+    ) -> Array:
+        """(P,) how unlike each of the tracks `rows` and its own of `vectors` (P, E) look: 1 - u.v, or |u - v|."""
         if not len(rows):
             return np.empty(0)
-        return np.maximum(0.0, 1.0 - (self._looks[rows] * vectors).sum(axis=1))
-
-    def distance(self, rows: Rows, vectors: Array, metric: Literal["cosine", "euclidean"]) -> Array:
-        """(R, D) how unlike the tracks `rows` and `vectors` (D, E) look: 1 - u.v, or |u - v|, of length-1 u, v."""
-        if not len(rows) or not len(vectors):
-            return np.empty((len(rows), len(vectors)))
-        cosine = np.maximum(0.0, 1.0 - self._looks[rows] @ vectors.T)
-        return cosine if metric == "cosine" else np.sqrt(2.0 * cosine)
+        cosine = np.maximum(0.0, 1.0 - np.einsum("pe,pe->p", self._looks[rows], vectors))
+        return np.asarray(cosine if metric == "cosine" else np.sqrt(2.0 * cosine))
 
     def state_dict(self) -> State:
         """The looks as a plain array (T, E)."""

@@ -19,7 +19,7 @@ from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks, TrackState
 from mot.trackers import bytefamily as family
 from mot.trackers.bytefamily import XYAH, Mask
-from mot.trackers.table import Rows, State
+from mot.trackers.table import CONFIRMED, TENTATIVE, Rows, State
 
 
 @dataclass(frozen=True)
@@ -87,19 +87,19 @@ class ByteTrack:
         self._table.load_state_dict(state)
 
     def _match(self, detections: Detections, high: Mask, low: Mask) -> Matches:
-        """Known tracks with high scores, those not lost with low ones, tentative ones with what is left of `high`."""
+        """Known tracks with high scores, those not lost with low ones, tentative ones with what is left."""
         table, config = self._table, self.config
-        tentative = table["state"] == family.TENTATIVE
+        tentative = table["state"] == TENTATIVE
         known, used = ~tentative, (high | low).nonzero()[0]
         pairs = family.near(table, XYAH, used, detections, config.class_aware)
         scores = detections.scores if config.fuse_score else None
         first = family.match_overlap(pairs, known, high, config.match_threshold, scores)
-        known &= table["state"] == family.CONFIRMED
+        known &= table["state"] == CONFIRMED
         second = family.match_overlap(pairs, known, low, config.low_match_threshold)
         third = family.match_overlap(pairs, tentative, high, config.tentative_match_threshold, scores)
         return join(first, second, third)
 
     def _report(self, assigned: Rows) -> Tracks:
         """Confirmed tracks: by their second detection, or in the first frame."""
-        shown = (self._table["state"] == family.CONFIRMED).nonzero()[0]
+        shown = (self._table["state"] == CONFIRMED).nonzero()[0]
         return self._table.report(shown, family.xyxy_of(self._table, XYAH, shown), assigned)

@@ -165,7 +165,7 @@ class DeepOCSORT:
 
     def _alike(self, embeddings: Vectors) -> Array:
         """(T, D) weighted similarities of looks."""
-        alike = 1.0 - self._gallery.cosine_distance(embeddings)
+        alike = (self._gallery.first(slice(None)) @ unit(embeddings).T).astype(np.float64)
         weight = np.full(alike.shape, self.config.embedding_weight)
         if self.config.adaptive_weights:
             for axis in (0, 1):

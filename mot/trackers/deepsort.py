@@ -13,15 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
-
 from mot import assignment, boxes, motion
 from mot.appearance import Gallery, Vectors
 from mot.assignment import Matches
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks
 from mot.trackers import deep
-from mot.trackers.table import Rows, State, embeddings_of, unassigned
+from mot.trackers.table import CONFIRMED, Rows, State, embeddings_of, unassigned
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class DeepSORT:
         used = deep.select(detections, assigned, self.config.nms_max_overlap)
         for step in steps:
             deep.predict(self._table, step)
-        matches = self._match(detections[used], embeddings[used], dt)
+        matches = self._match(detections.xyxy[used], detections.labels[used], embeddings[used], dt)
         self._update(matches.rows, used[matches.columns], detections, embeddings)
         fresh = used[assignment.unmatched(len(used), matches.columns)]
         deep.spawn(self._table, self._gallery, fresh, detections, embeddings)
@@ -94,18 +92,18 @@ class DeepSORT:
         self._table.load_state_dict(state)
         self._gallery = gallery
 
-    def _match(self, detections: Detections, embeddings: Vectors, dt: float) -> Matches:
+    def _match(self, xyxy: boxes.Boxes, labels: Rows, looks: Vectors, dt: float) -> Matches:
         """The cascade of the confirmed tracks by appearance, then overlap."""
         table, config = self._table, self.config
-        allowed = table.allowed(detections.labels, config.class_aware)
-        turns = deep.cascade(table, config.max_age)
-        cost = np.full(allowed.shape, np.inf)
-        if turns and len(detections):
-            _, impossible = deep.motion_distance(table, detections.xyxy)
-            looks = self._gallery.cosine_distance(embeddings, config.nn_nearest)
-            cost = np.where(impossible | ~allowed, np.inf, looks)
-        first = deep.match_in_turn(turns, cost, config.max_cosine_distance)
-        second = deep.match_overlap(table, first, detections.xyxy, allowed, config.max_iou_distance, dt)
+        eligible = (table["state"] == CONFIRMED) & (table["misses"] <= config.max_age)
+        pairs = deep.within_gate(table, eligible.nonzero()[0], xyxy)
+        if config.class_aware:
+            pairs = pairs.where(table["labels"][pairs.rows] == labels[pairs.columns])
+        pairs = pairs._replace(weight=self._gallery.distances(*pairs[:2], looks, config.nn_nearest))
+        shape = (len(table), len(xyxy))
+        first = deep.match_in_turn(pairs, table["misses"], config.max_cosine_distance, shape)
+        aware = labels if config.class_aware else None
+        second = deep.match_overlap(table, first, xyxy, aware, config.max_iou_distance, dt)
         return assignment.join(first, second)
 
     def _update(self, rows: Rows, det: Rows, detections: Detections, embeddings: Vectors) -> None:

@@ -120,7 +120,7 @@ class HybridSORT:
         every, (last, known) = np.arange(len(table)), observations.last_seen(table)
         near = observations.near(table, observations.predicted(table), detections, aware, overlaps)
         shape, least = (len(table), len(strong)), config.iou_threshold
-        tcm, tcm_byte = self._score_losses(detections)
+        tcm, tcm_byte = self._score_losses(detections.scores)
         made = observations.match_first(
             near(every, strong), shape, least, self._gain(detections, strong, tcm)
         )
@@ -143,9 +143,9 @@ class HybridSORT:
 
         return gain
 
-    def _score_losses(self, detections: Detections) -> tuple[Loss, Loss]:
+    def _score_losses(self, scores: Array) -> tuple[Loss, Loss]:
         """TCM: weighted difference of scores from the filter's prediction, and from the linear one."""
-        table, config, scores = self._table, self.config, detections.scores
+        table, config = self._table, self.config
         smooth = np.clip(table["filter"][:, motion.X, SCORE], config.score_threshold, 1.0)
         linear = np.clip(
             table["scores"] + table["score_change"], config.low_threshold, config.score_threshold

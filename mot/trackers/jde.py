@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from mot import boxes, motion
-from mot.assignment import CHI2_95, Matches, Pairs, dense_pairs, join
+from mot.assignment import Matches, Pairs, join
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks, TrackState
 from mot.trackers import bytefamily as family
+from mot.trackers import gate
 from mot.trackers.bytefamily import XYAH, Array, Mask
-from mot.trackers.table import Rows, State
+from mot.trackers.table import CONFIRMED, TENTATIVE, Rows, State
 
 
 @dataclass(frozen=True)
@@ -109,29 +110,28 @@ class JDETracker:
     def _match(self, detections: Detections, looks: Array, used: Mask) -> Matches:
         """Known tracks by look and motion, those not lost by IoU, tentative ones with what is left."""
         table, config = self._table, self.config
-        tentative = table["state"] == family.TENTATIVE
+        tentative = table["state"] == TENTATIVE
         known, aware = ~tentative, config.class_aware
         first = family.match(self._look_pairs(known, used, detections, looks), known, used)
-        known &= table["state"] == family.CONFIRMED
+        known &= table["state"] == CONFIRMED
         pairs = family.near(table, XYAH, used.nonzero()[0], detections, aware)
         second = family.match_overlap(pairs, known, used, config.iou_match_threshold)
         third = family.match_overlap(pairs, tentative, used, config.tentative_match_threshold)
         return join(first, second, third)
 
     def _look_pairs(self, tracks: Mask, used: Mask, detections: Detections, looks: Array) -> Pairs:
-        """Pairs of cost (1 - w) * look + w * motion below the limit, w the motion's weight, where they can be."""
+        """Pairs that can be; worth the limit - cost, cost = (1 - w) * look + w * motion, w the motion's weight."""
         rows, det, config = tracks.nonzero()[0], used.nonzero()[0], self.config
         bank, weight = self._table["filter"][rows], config.motion_weight
         noise = motion.xyah_measurement(bank[:, motion.X, 3])
-        distance = motion.squared_mahalanobis(bank, boxes.xyxy_to_xyah(detections.xyxy[det]), noise)
-        look = self._looks.distance(rows, looks[det], config.metric)
-        gain = config.match_threshold - ((1.0 - weight) * look + weight * distance)
-        gain[distance > CHI2_95[4]] = 0.0
+        near = gate.within_reach(bank, boxes.xyxy_to_xyah(detections.xyxy[det]), noise)
+        pairs = Pairs(rows[near.rows], det[near.columns], near.weight)
         if config.class_aware:
-            gain[self._table["labels"][rows][:, None] != detections.labels[det]] = 0.0
-        pairs = dense_pairs(gain)
-        return Pairs(rows[pairs.rows], det[pairs.columns], pairs.weight)
+            pairs = pairs.where(self._table["labels"][pairs.rows] == detections.labels[pairs.columns])
+        look = self._looks.distances(pairs.rows, looks[pairs.columns], config.metric)
+        cost = (1.0 - weight) * look + weight * pairs.weight
+        return pairs._replace(weight=config.match_threshold - cost)
 
     def _report(self, assigned: Rows) -> Tracks:
-        shown = (self._table["state"] == family.CONFIRMED).nonzero()[0]
+        shown = (self._table["state"] == CONFIRMED).nonzero()[0]
         return self._table.report(shown, family.xyxy_of(self._table, XYAH, shown), assigned)

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mot import assignment, boxes, motion
 from mot.assignment import Matches, Pairs
@@ -168,15 +168,18 @@ def consistency(
     origin, goal = points(table["seen"][np.arange(len(table)), column]), points(xyxy)
 
     def of(rows: Rows, columns: Rows) -> Array:
-        total = np.zeros(len(rows))
+        total = np.zeros(np.broadcast_shapes(rows.shape, columns.shape))
         for point, direction in enumerate(np.moveaxis(table["direction"], 1, 0)):
-            way = goal[columns, point] - origin[rows, point]
-            along = way * direction[rows]
-            x, y = way.T
-            cosine = along[:, 0] + along[:, 1]
-            cosine /= np.sqrt(x * x + y * y) + EPSILON
+            x = goal[columns, point, 0] - origin[rows, point, 0]
+            y = goal[columns, point, 1] - origin[rows, point, 1]
+            cosine = direction[rows, 0] * x
+            cosine += direction[rows, 1] * y
+            x *= x
+            y *= y
+            x += y
+            cosine /= np.sqrt(x, out=x) + EPSILON
             np.clip(cosine, -1.0, 1.0, out=cosine)
-            total += np.pi / 2 - np.arccos(cosine)
+            total += np.pi / 2 - np.arccos(cosine, out=cosine)
         total /= np.pi
         return total
 
@@ -312,7 +315,7 @@ def directions(
 
 
 def spawn(
-    table: TrackTable, det: Rows, detections: Detections, extra: Array, model: Model, **columns: NDArray[Any]
+    table: TrackTable, det: Rows, detections: Detections, extra: Array, model: Model, **columns: ArrayLike
 ) -> None:
     """A track for each of the detections `det` (N,), with measurements `extra` (N, A - 4) beside the box."""
     count = len(det)

@@ -35,8 +35,8 @@ class TrackTable:
         scores (T,) float64     labels (T,) int64                 det_index (T,) int64, -1 where not seen now
         votes (T, L) int64, how often each label was seen
 
-    and those that the tracker adds. Columns of one number and type lie together in one block, for a frame that takes
-    and gives tracks costs a copy a block.
+    and those that the tracker adds. Columns of one number a track lie in a block for each type: what a frame that
+    takes and gives tracks costs is a copy a block.
 
     Args:
         tracker: whose table it is; the state of another one is refused.
@@ -163,7 +163,7 @@ class TrackTable:
         for name, column in self._columns.items():
             given = state.get(name, np.empty(()))
             same = given.ndim == column.ndim and (name == "votes" or given.shape[1:] == column.shape[1:])
-            if not same or given.dtype != column.dtype or len(given) != len(state["ids"]):
+            if not same or given.dtype != column.dtype or len(given) != len(state.get("ids", ())):
                 raise InputError(
                     f"state: column {name!r} is missing or of another type; from another tracker?"
                 )
@@ -184,7 +184,8 @@ class TrackTable:
 
     def _view(self, blocks: list[NDArray[Any]], wide: State) -> None:
         """Columns by name are rows of the blocks, or arrays of their own."""
-        self._blocks, self._wide, self._length = blocks, wide, blocks[0].shape[1]
+        self._blocks, self._wide = blocks, wide
+        self._length: int = blocks[0].shape[1]
         self._columns = dict(wide)
         for names, block in zip(self._names, blocks, strict=True):
             self._columns.update(zip(names, block, strict=True))
@@ -251,7 +252,7 @@ def unassigned(detections: Detections, threshold: float) -> Rows:
 
 def usable(detections: Detections, assigned: Rows) -> Rows:
     """Rows of the detections that are unmatched so far and have an area."""
-    return ((assigned == UNMATCHED) & has_area(detections.xyxy)).nonzero()[0]
+    return np.flatnonzero((assigned == UNMATCHED) & has_area(detections.xyxy))
 
 
 def has_area(xyxy: NDArray[np.float64]) -> NDArray[np.bool_]:
