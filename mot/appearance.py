@@ -111,7 +111,7 @@ class Gallery:
         if count.min() < capacity:
             alike[np.arange(capacity) >= count[:, None]] = -np.inf
         if nearest == 1:
-            return np.subtract(1.0, alike.max(axis=1), dtype=np.float64)
+            return np.asarray(1.0 - alike.max(axis=1).astype(np.float64))
         best = np.partition(alike, max(capacity - nearest, 0), axis=1)[:, -nearest:].astype(np.float64)
         known = np.isfinite(best)
         return np.asarray(1.0 - best.sum(axis=1, where=known) / known.sum(axis=1))

@@ -113,7 +113,8 @@ def intersection(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
     h -= np.maximum(ay1, by1)
     np.maximum(w, 0.0, out=w)
     np.maximum(h, 0.0, out=h)
-    return np.multiply(w, h, out=w)
+    w *= h
+    return np.asarray(w)
 
 
 def iou(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
