@@ -122,7 +122,7 @@ def worker(pipe, name):
         if order is None:
             return
         try:
-            kind, scene, warmup, seconds = order
+            kind, scene, warmup, seconds, most = order
             frames = scenes.setdefault(scene, None) or load(scene).frames
             scenes[scene] = frames
             step = item.make()
@@ -142,7 +142,7 @@ def worker(pipe, name):
                     break
             gc.collect()
             cpu, begun = time.process_time(), clock()
-            for i in range(warmup, len(inputs)):
+            for i in range(warmup, min(len(inputs), warmup + (most or len(inputs)))):
                 t = clock()
                 step(*inputs[i])
                 t2 = clock()
@@ -253,6 +253,12 @@ def main():
         "--match", nargs="*", help="words, one of which an adapter's name has (references stay in)"
     )
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--frames",
+        type=int,
+        help="time at most so many; with enough --seconds all see the same ones, which matters where a frame costs more"
+        " the longer the tracker has run (DeepSORT's galleries)",
+    )
     parser.add_argument("--warmup", type=int, default=15, help="frames")
     parser.add_argument("--seconds", type=float, default=1.5, help="a scene is cut after this in each round")
     parser.add_argument(
@@ -349,7 +355,7 @@ def main():
         spent = dict.fromkeys(pipes, 0.0)
         outputs = {}
         for n in pipes:
-            state, value = ask(n, ("check", scene, 0, options.check_seconds))
+            state, value = ask(n, ("check", scene, 0, options.check_seconds, None))
             if state == "ok":
                 outputs[n] = value.pop("outputs")
                 entry = results[n]["scenes"].setdefault(scene, {})
@@ -371,7 +377,7 @@ def main():
                 if "error" in results[n]["scenes"][scene] or spent[n] > options.budget:
                     continue
                 begun = time.perf_counter()
-                state, value = ask(n, ("time", scene, options.warmup, options.seconds))
+                state, value = ask(n, ("time", scene, options.warmup, options.seconds, options.frames))
                 spent[n] += time.perf_counter() - begun
                 if state == "ok":
                     runs[n].append(value)
