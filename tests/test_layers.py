@@ -38,6 +38,7 @@ LAYERS: dict[str, tuple[int, set[str]]] = {
     "models.__init__": (3, set()),
     "models.labels": (3, set()),
     "models.inputs": (3, set()),
+    "camera": (3, set()),
     "draw": (3, set()),
     "video_file": (3, {"av"}),
     "video_writer": (3, {"av"}),
@@ -75,10 +76,18 @@ LIGHT += (
     "cli.track",
     "__init__",
 )
-HEAVY = {"torch", "cv2", "av", "mot.opencv", "mot.video", "mot.models", "mot.draw"}
+HEAVY = {"torch", "cv2", "av", "mot.opencv", "mot.video", "mot.models", "mot.draw", "mot.camera"}
 
 # The modules with pixels; nothing else may import mot.opencv.
-OPENCV_USERS = {"draw", "video", "video_writer", "perception.preprocess", "engine.pictures", "cli.doctor"}
+OPENCV_USERS = {
+    "camera",
+    "draw",
+    "video",
+    "video_writer",
+    "perception.preprocess",
+    "engine.pictures",
+    "cli.doctor",
+}
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted(ROOT.rglob("*.py"))
