@@ -27,8 +27,8 @@ class Gallery:
     """The last `budget` embeddings of every track, as ring buffers in one array.
 
     A track is a row, in the order of the tracker's table; its buffer stays where it is in the pool, so that
-    births and deaths move no vectors. The pool grows with use, in both directions, by doubling. Whatever goes in, or
-    is compared, has length 1; see `unit`.
+    births and deaths move no vectors. The pool grows with use, in both directions, by doubling. Whatever goes in,
+    or is compared, has length 1; see `unit`.
     """
 
     def __init__(self, budget: int) -> None:
@@ -161,7 +161,7 @@ class Gallery:
             raise InputError("state: 'gallery' is missing or of another length; from another tracker?")
         made = Gallery(self._budget)
         made._pool, made._count, made._place = np.array(pool), np.array(count), np.arange(len(pool))
-        return np.asarray(made)
+        return made
 
     def _grow(self, places: int, capacity: int, size: int) -> None:
         """A larger pool with the old one in its corner."""
