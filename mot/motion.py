@@ -28,6 +28,7 @@ from mot.errors import InputError
 Bank = NDArray[np.float64]
 Array = NDArray[np.float64]
 X, V, PXX, PXV, PVV = range(5)
+_POSITIONS, _VELOCITIES = slice(X, PXV + 1, PXV), slice(V, PVV + 1, PXV)  # x and pxv, by v and pvv
 MAX_GAP = 1_000_000  # frames; more would be a mistake, and the predictions are made one by one
 COUPLED = (9, 8)  # shape of a row of a coupled bank
 _AXIS = np.arange(4)
@@ -65,9 +66,8 @@ def predict(bank: Bank, q_x: Array, q_v: Array, dt: float = 1.0) -> None:
         _predict_coupled(bank, np.concatenate([q_x, q_v], axis=-1), dt)
         return
     if dt == 1.0:  # the same as below, in fewer operations
-        bank[:, X] += bank[:, V]
         bank[:, PXX] += 2 * bank[:, PXV] + bank[:, PVV] + q_x
-        bank[:, PXV] += bank[:, PVV]
+        bank[:, _POSITIONS] += bank[:, _VELOCITIES]
         bank[:, PVV] += q_v
         return
     bank[:, X] += dt * bank[:, V]
@@ -88,15 +88,11 @@ def correct(bank: Bank, z: Array, r: Array) -> None:
     if bank.shape[1:] == COUPLED:
         _correct_coupled(bank, z, r)
         return
-    x, v, pxx, pxv, pvv = (bank[:, part] for part in (X, V, PXX, PXV, PVV))
-    innovation = z - x
-    s = pxx + r
-    k, g = pxx / s, pxv / s
-    x += k * innovation
-    v += g * innovation
-    pvv -= g * pxv
-    pxx -= k * pxx
-    pxv -= k * pxv
+    both = slice(PXX, PXV + 1)
+    gain = bank[:, both] / (bank[:, PXX] + r)[:, None]  # k of the position, g of the velocity
+    bank[:, : V + 1] += gain * (z - bank[:, X])[:, None]
+    bank[:, PVV] -= gain[:, 1] * bank[:, PXV]
+    bank[:, both] -= gain[:, :1] * bank[:, both]
 
 
 def position(bank: Bank) -> Array:
