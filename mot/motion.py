@@ -60,12 +60,12 @@ def steps(dt: float) -> list[float]:
     return [1.0] * int(dt) + ([rest] if rest else [])
 
 
-def predict(bank: Bank, q_x: Array, q_v: Array, dt: float = 1.0) -> None:
-    """`dt` <= 1 frames ahead, in place; process noise variances of one frame, (T, 4) or (4,)."""
+def predict(bank: Bank, q_x: Array, q_v: Array, dt: float | Array = 1.0) -> None:
+    """`dt` <= 1 frames ahead, (T, 1) of each, in place; process noise variances of one frame, (T, 4) or (4,)."""
     if bank.shape[1:] == COUPLED:
         _predict_coupled(bank, np.concatenate([q_x, q_v], axis=-1), dt)
         return
-    if dt == 1.0:  # the same as below, in fewer operations
+    if isinstance(dt, float) and dt == 1.0:  # the same as below, in fewer operations
         bank[:, PXX] += 2 * bank[:, PXV] + bank[:, PVV] + q_x
         bank[:, _POSITIONS] += bank[:, _VELOCITIES]
         bank[:, PVV] += q_v
@@ -157,7 +157,7 @@ def warped(bank: Bank, warp: Array) -> Bank:
     return bank
 
 
-def _predict_coupled(bank: Bank, q: Array, dt: float) -> None:
+def _predict_coupled(bank: Bank, q: Array, dt: float | Array) -> None:
     """With F adding dt velocities to the positions: mean = F mean, P = F P F^T + dt Q."""
     mean, p = bank[:, 0], bank[:, 1:]
     mean[:, :4] += dt * mean[:, 4:]
