@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from mot.errors import InputError
 
 Vectors = NDArray[np.float32]
+WIDE = 4  # pairs of a track that most have no more of
 Real = TypeVar("Real", np.float32, np.float64)
 
 
 def unit(vectors: NDArray[Real]) -> NDArray[Real]:
     """(N, E) vectors scaled to length 1; a zero vector stays zero."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: NDArray[Real] = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    length = np.sqrt(np.einsum("ne,ne->n", vectors, vectors))
+    length[length == 0] = 1.0
+    scaled: NDArray[Real] = vectors / length[:, None]
     return scaled
 
 
@@ -25,7 +27,8 @@ class Gallery:
     """The last `budget` embeddings of every track, as ring buffers in one array.
 
     A track is a row, in the order of the tracker's table; its buffer stays where it is in the pool, so that
-    births and deaths move no vectors. The pool grows with use, in both directions, by doubling.
+    births and deaths move no vectors. The pool grows with use, in both directions, by doubling. Whatever goes in,
+    or is compared, has length 1; see `unit`.
     """
 
     def __init__(self, budget: int) -> None:
@@ -51,7 +54,9 @@ class Gallery:
         known, total = len(self), len(self) + len(vectors)
         if total > len(self._pool):
             self._grow(max(total, 2 * len(self._pool)), self._pool.shape[1], vectors.shape[1])
-        free = np.setdiff1d(np.arange(len(self._pool)), self._place)[: len(vectors)]
+        unused = np.ones(len(self._pool), np.bool_)
+        unused[self._place] = False
+        free = unused.nonzero()[0][: len(vectors)]
         self._place = np.concatenate([self._place, free])
         self._count = np.concatenate([self._count, np.zeros(len(vectors), np.int64)])
         self.add(np.arange(known, total), vectors)
@@ -64,26 +69,74 @@ class Gallery:
         needed = min(self._budget, int(self._count[rows].max()) + 1)
         if needed > capacity:
             self._grow(places, min(self._budget, 2 * capacity), size)
-        self._pool[self._place[rows], self._count[rows] % self._budget] = unit(vectors)
+        self._pool[self._place[rows], self._count[rows] % self._budget] = vectors
         self._count[rows] += 1
 
-    def cosine_distance(self, vectors: Vectors, nearest: int = 1) -> NDArray[np.float64]:
-        """(T, D) cosine distance of every track to each of `vectors` (D, E): the mean of the `nearest` least.
+    def distances(
+        self,
+        rows: NDArray[np.int64],
+        columns: NDArray[np.int64],
+        vectors: Vectors,
+        nearest: int = 1,
+        enough: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float64]:
+        """(P,) cosine distance of each of the tracks `rows` to a vector: the mean of the `nearest` least.
 
         One, the least over the gallery, is what DeepSORT does; the mean of a few is not fooled by a single
         look that was somebody else's. A gallery of fewer gives the mean of those it has.
-        """
-        places, capacity, size = self._pool.shape
-        alike = (self._pool.reshape(places * capacity, size) @ unit(vectors).T).reshape(places, capacity, -1)
-        mine = alike[self._place].astype(np.float64)
-        mine[np.arange(capacity) >= self._count[:, None]] = -np.inf
-        if nearest < capacity:
-            mine = np.partition(mine, capacity - nearest, axis=1)[:, capacity - nearest :]
-        known = np.minimum(self._count, mine.shape[1])[:, None]
-        distance: NDArray[np.float64] = 1.0 - mine.sum(axis=1, where=np.isfinite(mine)) / known
-        return distance
 
-    def first(self, rows: NDArray[np.int64]) -> Vectors:
+        Args:
+            rows: (P,) tracks, ascending.
+            columns: (P,) rows of `vectors`.
+            vectors: (D, E), of length 1.
+            nearest: how many.
+            enough: (P,) distances that will do: where the newest look is as near, no nearer one is searched for.
+        """
+        looks = vectors[columns]
+        if enough is None or nearest > 1:
+            return self._searched(rows, looks, nearest)
+        newest = self._pool[self._place[rows], (self._count[rows] - 1) % self._budget]
+        made = 1.0 - np.einsum("pe,pe->p", newest, looks).astype(np.float64)
+        far = (made > enough).nonzero()[0]
+        if len(far):
+            made[far] = self._searched(rows[far], looks[far], nearest)
+        return np.asarray(made)
+
+    def _searched(self, rows: NDArray[np.int64], looks: Vectors, nearest: int) -> NDArray[np.float64]:
+        """(P,) distances of the tracks `rows` to `looks` (P, E), their whole galleries searched."""
+        made = np.empty(len(rows))
+        turn = np.arange(len(rows)) - rows.searchsorted(rows)  # which of its track's pairs each is
+        # a product a track, as wide as the most that one asks for: so the few that ask for many go by themselves
+        for part in ((turn < WIDE).nonzero()[0], (turn >= WIDE).nonzero()[0]):
+            if len(part):
+                width = int(turn[part].max()) + 1
+                made[part] = self._nearest(rows[part], turn[part], looks[part], width, nearest)
+        return np.asarray(made)
+
+    def _nearest(
+        self, rows: NDArray[np.int64], turn: NDArray[np.int64], looks: Vectors, width: int, nearest: int
+    ) -> NDArray[np.float64]:
+        """(P,) of the tracks `rows` to `looks` (P, E); `turn` (P,), below `width`, tells a track's pairs apart."""
+        tracks = rows[np.concatenate([[True], rows[1:] != rows[:-1]])]
+        capacity = min(int(self._count[tracks].max()), self._pool.shape[1])
+        pool, place = self._pool[:, :capacity], self._place
+        if 2 * len(tracks) < len(pool):  # else a copy of so many costs more than the products of the others
+            pool = pool[place[tracks]]
+            place = np.empty(len(self), np.int64)
+            place[tracks] = np.arange(len(tracks))
+        wanted = np.zeros((len(pool), width, looks.shape[1]), np.float32)
+        wanted[place[rows], turn] = looks
+        alike = (wanted @ pool.transpose(0, 2, 1))[place[rows], turn]
+        count = self._count[rows]
+        if count.min() < capacity:
+            alike[np.arange(capacity) >= count[:, None]] = -np.inf
+        if nearest == 1:
+            return np.asarray(1.0 - alike.max(axis=1).astype(np.float64))
+        best = np.partition(alike, max(capacity - nearest, 0), axis=1)[:, -nearest:].astype(np.float64)
+        known = np.isfinite(best)
+        return np.asarray(1.0 - best.sum(axis=1, where=known) / known.sum(axis=1))
+
+    def first(self, rows: NDArray[np.int64] | slice) -> Vectors:
         """(M, E) the only look of each of `rows` (M,), in a gallery of budget 1."""
         looks: Vectors = self._pool[self._place[rows], 0]
         return looks

@@ -2,16 +2,23 @@
 
 xyxy    left, top, right, bottom
 tlwh    left, top, width, height
+xywh    centre x, centre y, width, height                  (BoT-SORT's Kalman state)
 xyah    centre x, centre y, aspect ratio w/h, height       (DeepSORT's Kalman state)
 xysr    centre x, centre y, scale w*h, aspect ratio w/h    (SORT's Kalman state)
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 Boxes = NDArray[np.float64]
+Rows = NDArray[np.int64]
+TINY = 1e-300  # square pixels; what two empty boxes are divided by
+DENSE = 1_000  # cells up to which all overlaps are computed
+FLAT = 50_000  # cells up to which all pairs are asked whether they meet
 
 
 def xyxy_to_tlwh(xyxy: Boxes) -> Boxes:
@@ -28,34 +35,64 @@ def tlwh_to_xyxy(tlwh: Boxes) -> Boxes:
     return xyxy
 
 
+def xyxy_to_xywh(xyxy: Boxes) -> Boxes:
+    """(N, 4) xyxy to xywh."""
+    xywh = np.empty((len(xyxy), 4))
+    np.subtract(xyxy[:, 2:], xyxy[:, :2], out=xywh[:, 2:])
+    np.multiply(xywh[:, 2:], 0.5, out=xywh[:, :2])
+    xywh[:, :2] += xyxy[:, :2]
+    return xywh
+
+
+def xywh_to_xyxy(xywh: Boxes) -> Boxes:
+    """(N, 4) xywh to xyxy."""
+    return _around(xywh, xywh[:, 2:])
+
+
 def xyxy_to_xyah(xyxy: Boxes) -> Boxes:
     """(N, 4) xyxy to xyah; the height must not be 0."""
-    size = xyxy[:, 2:] - xyxy[:, :2]
-    return np.column_stack([xyxy[:, :2] + size / 2, size[:, 0] / size[:, 1], size[:, 1]])
+    xyah = xyxy_to_xywh(xyxy)
+    xyah[:, 2] /= xyah[:, 3]
+    return xyah
 
 
 def xyah_to_xyxy(xyah: Boxes) -> Boxes:
     """(N, 4) xyah to xyxy."""
-    size = np.column_stack([xyah[:, 2] * xyah[:, 3], xyah[:, 3]])
-    return np.hstack([xyah[:, :2] - size / 2, xyah[:, :2] + size / 2])
+    size = xyah[:, 2:].copy()
+    size[:, 0] *= size[:, 1]
+    return _around(xyah, size)
 
 
 def xyxy_to_xysr(xyxy: Boxes) -> Boxes:
     """(N, 4) xyxy to xysr; the height must not be 0."""
-    size = xyxy[:, 2:] - xyxy[:, :2]
-    return np.column_stack([xyxy[:, :2] + size / 2, size[:, 0] * size[:, 1], size[:, 0] / size[:, 1]])
+    xysr = xyxy_to_xywh(xyxy)
+    ratio = xysr[:, 2] / xysr[:, 3]
+    xysr[:, 2] *= xysr[:, 3]
+    xysr[:, 3] = ratio
+    return xysr
 
 
 def xysr_to_xyxy(xysr: Boxes) -> Boxes:
     """(N, 4) xysr to xyxy; scale and ratio must be positive."""
-    width = np.sqrt(xysr[:, 2] * xysr[:, 3])
-    size = np.column_stack([width, xysr[:, 2] / width])
-    return np.hstack([xysr[:, :2] - size / 2, xysr[:, :2] + size / 2])
+    size = np.empty((len(xysr), 2))
+    np.sqrt(xysr[:, 2] * xysr[:, 3], out=size[:, 0])
+    np.divide(xysr[:, 2], size[:, 0], out=size[:, 1])
+    return _around(xysr, size)
+
+
+def _around(centre: Boxes, size: Boxes) -> Boxes:
+    """(N, 4) xyxy of boxes of `size` (N, 2) around the first two columns of `centre`."""
+    half, xyxy = size * 0.5, np.empty((len(size), 4))
+    np.subtract(centre[:, :2], half, out=xyxy[:, :2])
+    np.add(centre[:, :2], half, out=xyxy[:, 2:])
+    return xyxy
 
 
 def area(xyxy: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
     """(N,) areas in square pixels, `extra` pixels added to both sides."""
-    size = xyxy[:, 2:] - xyxy[:, :2] + extra
+    size = xyxy[:, 2:] - xyxy[:, :2]
+    if extra:
+        size += extra
     product: NDArray[np.float64] = size[:, 0] * size[:, 1]
     return product
 
@@ -70,17 +107,15 @@ def intersection(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
 
     One (T, D) array per coordinate, in place: a (T, D, 2) temporary costs twice the time.
     """
-    w = np.minimum(a[:, 2, None], b[:, 2])
-    w -= np.maximum(a[:, 0, None], b[:, 0])
-    h = np.minimum(a[:, 3, None], b[:, 3])
-    h -= np.maximum(a[:, 1, None], b[:, 1])
-    if extra:
-        w += extra
-        h += extra
-    np.maximum(w, 0, out=w)
-    np.maximum(h, 0, out=h)
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.T[:, :, None], b.T.copy()  # rows of numbers side by side
+    w = np.minimum(ax2 + extra, bx2 + extra) if extra else np.minimum(ax2, bx2)
+    w -= np.maximum(ax1, bx1)
+    h = np.minimum(ay2 + extra, by2 + extra) if extra else np.minimum(ay2, by2)
+    h -= np.maximum(ay1, by1)
+    np.maximum(w, 0.0, out=w)
+    np.maximum(h, 0.0, out=h)
     w *= h
-    return w
+    return np.asarray(w)
 
 
 def iou(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
@@ -95,7 +130,91 @@ def iou(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
     overlap = intersection(a, b, extra)
     union = np.add(area(a, extra)[:, None], area(b, extra))
     union -= overlap
-    return np.divide(overlap, union, out=overlap, where=union > 0)
+    np.maximum(union, TINY, out=union)
+    return np.divide(overlap, union, out=overlap)
+
+
+class Overlaps(NamedTuple):
+    """The pairs of boxes that overlap: rows (P,) of the one set, columns (P,) of the other, and their IoU (P,)."""
+
+    rows: Rows
+    columns: Rows
+    iou: NDArray[np.float64]
+
+
+def overlaps(a: Boxes, b: Boxes, extra: float = 0.0) -> Overlaps:
+    """The pairs of `a` (T, 4) and `b` (D, 4) with an IoU above 0, by rows: what `iou` has that is not 0.
+
+    No (T, D) array is made where that would be large.
+    """
+    if len(a) * len(b) <= DENSE:
+        flat = iou(a, b, extra).ravel()
+        cells = (flat > 0).nonzero()[0]
+        rows = cells // max(len(b), 1)
+        return Overlaps(rows, cells - rows * len(b), flat[cells])
+    rows, columns = neighbours(a, b, extra)
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.T.copy(), b.T.copy()
+    if extra:
+        ax2 += extra
+        ay2 += extra
+        bx2 += extra
+        by2 += extra
+    w = np.minimum(ax2[rows], bx2[columns])
+    w -= np.maximum(ax1[rows], bx1[columns])
+    h = np.minimum(ay2[rows], by2[columns])
+    h -= np.maximum(ay1[rows], by1[columns])
+    meet = np.flatnonzero((w > 0) & (h > 0))
+    rows, columns = rows[meet], columns[meet]
+    overlap = w[meet] * h[meet]
+    union = area(a, extra)[rows] + area(b, extra)[columns]
+    union -= overlap
+    overlap /= union
+    return Overlaps(rows, columns, overlap)
+
+
+def neighbours(a: Boxes, b: Boxes, extra: float = 0.0) -> tuple[Rows, Rows]:
+    """Rows and columns of all pairs of `a` (T, 4) and `b` (D, 4) that overlap, and of some that do not.
+
+    Up to `FLAT` cells each is asked. Beyond, `b` is sorted by strips as high as the tallest box, and by left edges
+    within a strip: what can overlap a box of `a` is one run in each of the three strips at most that it can reach,
+    found by two binary searches.
+    """
+    ax1, ay1, ax2, ay2 = a.T.copy()
+    if len(a) * len(b) <= FLAT:
+        bx1, by1, bx2, by2 = b.T.copy()
+        meet = (ax1 - extra)[:, None] < bx2
+        meet &= (ax2 + extra)[:, None] > bx1
+        meet &= (ay1 - extra)[:, None] < by2
+        meet &= (ay2 + extra)[:, None] > by1
+        cells = meet.ravel().nonzero()[0]
+        rows = cells // len(b)
+        return rows, cells - rows * len(b)
+    size_a, size_b = (a[:, 2:] - a[:, :2]).max(axis=0), (b[:, 2:] - b[:, :2]).max(axis=0)
+    height = max(size_a[1], size_b[1], 1.0) + extra
+    left, right = b[:, 0].min(), b[:, 0].max()
+    stride = 2.0 * (right - left) + 1.0  # from strip to strip; more than a run is long
+    strip = np.floor(b[:, 1] / height)
+    lowest = strip.min()
+    key = (strip - lowest) * stride + (b[:, 0] - left)
+    order = key.argsort()
+    key = key[order]
+    first = np.floor((ay1 - size_b[1] - extra) / height)
+    count = (np.floor((ay2 + extra) / height) - first).astype(np.int64) + 1
+    row = np.arange(len(a)).repeat(count)
+    base = (first[row] - lowest + _within(count)) * stride
+    # a hair wider than the boxes, for keys are rounded; but never into the next strip
+    hair = 1e-9 * stride
+    start = np.maximum(ax1 - (size_b[0] + extra + left) - hair, -hair)
+    end = np.minimum(ax2 + (extra - left) + hair, right - left + hair)
+    low = key.searchsorted(base + start[row])
+    count = np.maximum(key.searchsorted(base + end[row], "right") - low, 0)
+    return row.repeat(count), order[low.repeat(count) + _within(count)]
+
+
+def _within(count: Rows) -> Rows:
+    """Numbers from 0 to below each of the counts (N,), one series after the other."""
+    total = count.cumsum()
+    return np.arange(total[-1] if len(total) else 0) - (total - count).repeat(count)
 
 
 def suppress(xyxy: Boxes, scores: NDArray[np.float64], max_overlap: float) -> NDArray[np.int64]:

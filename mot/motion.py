@@ -28,6 +28,7 @@ from mot.errors import InputError
 Bank = NDArray[np.float64]
 Array = NDArray[np.float64]
 X, V, PXX, PXV, PVV = range(5)
+_POSITIONS, _VELOCITIES = slice(X, PXV + 1, PXV), slice(V, PVV + 1, PXV)  # x and pxv, by v and pvv
 MAX_GAP = 1_000_000  # frames; more would be a mistake, and the predictions are made one by one
 COUPLED = (9, 8)  # shape of a row of a coupled bank
 _AXIS = np.arange(4)
@@ -59,15 +60,14 @@ def steps(dt: float) -> list[float]:
     return [1.0] * int(dt) + ([rest] if rest else [])
 
 
-def predict(bank: Bank, q_x: Array, q_v: Array, dt: float = 1.0) -> None:
-    """`dt` <= 1 frames ahead, in place; process noise variances of one frame, (T, 4) or (4,)."""
+def predict(bank: Bank, q_x: Array, q_v: Array, dt: float | Array = 1.0) -> None:
+    """`dt` <= 1 frames ahead, (T, 1) of each, in place; process noise variances of one frame, (T, 4) or (4,)."""
     if bank.shape[1:] == COUPLED:
         _predict_coupled(bank, np.concatenate([q_x, q_v], axis=-1), dt)
         return
-    if dt == 1.0:  # the same as below, in fewer operations
-        bank[:, X] += bank[:, V]
+    if isinstance(dt, float) and dt == 1.0:  # the same as below, in fewer operations
         bank[:, PXX] += 2 * bank[:, PXV] + bank[:, PVV] + q_x
-        bank[:, PXV] += bank[:, PVV]
+        bank[:, _POSITIONS] += bank[:, _VELOCITIES]
         bank[:, PVV] += q_v
         return
     bank[:, X] += dt * bank[:, V]
@@ -78,26 +78,21 @@ def predict(bank: Bank, q_x: Array, q_v: Array, dt: float = 1.0) -> None:
 
 def update(bank: Bank, rows: NDArray[np.int64], z: Array, r: Array) -> None:
     """Correct the filters `rows` (M,) by measurements `z` (M, 4) of variance `r` (M, 4) or (4,), in place."""
+    chosen = bank[rows]
+    correct(chosen, z, r)
+    bank[rows] = chosen
+
+
+def correct(bank: Bank, z: Array, r: Array) -> None:
+    """Correct all filters by measurements `z` (T, 4) of variance `r` (T, 4) or (4,), in place."""
     if bank.shape[1:] == COUPLED:
-        _update_coupled(bank, rows, z, r)
+        _correct_coupled(bank, z, r)
         return
-    x, v, pxx, pxv, pvv = np.moveaxis(bank[rows], 1, 0)
-    innovation = z - x
-    s = pxx + r
-    k, g = pxx / s, pxv / s
-    corrected = [x + k * innovation, v + g * innovation, pxx - k * pxx, pxv - k * pxv, pvv - g * pxv]
-    bank[rows] = np.stack(corrected, axis=1)
-
-
-def squared_mahalanobis(bank: Bank, z: Array, r: Array) -> Array:
-    """(T, D) squared distances of measurements `z` (D, 4) from every filter, in units of its spread.
-
-    For banks that are not coupled.
-    """
-    gap = z - bank[:, X, None]
-    spread = (bank[:, PXX] + r)[:, None]
-    distance: Array = (np.square(gap, out=gap) / spread).sum(axis=2)
-    return distance
+    both = slice(PXX, PXV + 1)
+    gain = bank[:, both] / (bank[:, PXX] + r)[:, None]  # k of the position, g of the velocity
+    bank[:, : V + 1] += gain * (z - bank[:, X])[:, None]
+    bank[:, PVV] -= gain[:, 1] * bank[:, PXV]
+    bank[:, both] -= gain[:, :1] * bank[:, both]
 
 
 def position(bank: Bank) -> Array:
@@ -162,7 +157,7 @@ def warped(bank: Bank, warp: Array) -> Bank:
     return bank
 
 
-def _predict_coupled(bank: Bank, q: Array, dt: float) -> None:
+def _predict_coupled(bank: Bank, q: Array, dt: float | Array) -> None:
     """With F adding dt velocities to the positions: mean = F mean, P = F P F^T + dt Q."""
     mean, p = bank[:, 0], bank[:, 1:]
     mean[:, :4] += dt * mean[:, 4:]
@@ -171,16 +166,14 @@ def _predict_coupled(bank: Bank, q: Array, dt: float) -> None:
     p[:, _STATE, _STATE] += dt * q
 
 
-def _update_coupled(bank: Bank, rows: NDArray[np.int64], z: Array, r: Array) -> None:
+def _correct_coupled(bank: Bank, z: Array, r: Array) -> None:
     """With H taking the positions: S = H P H^T + R, K^T = S^-1 H P, mean += K (z - H mean), P -= P H^T K^T."""
-    chosen = bank[rows]
-    mean, p = chosen[:, 0], chosen[:, 1:]
+    mean, p = bank[:, 0], bank[:, 1:]
     s = p[:, :4, :4].copy()
     s[:, _AXIS, _AXIS] += r
     gain = np.linalg.solve(s, p[:, :4])
     mean += ((z - mean[:, :4])[:, None] @ gain)[:, 0]
     p -= p[:, :, :4] @ gain
-    bank[rows] = chosen
 
 
 # SORT (abewley/sort): a filter over xysr. The aspect ratio r has no velocity: its variance stays 0.
@@ -190,37 +183,42 @@ XYSR_MEASUREMENT = np.array([1.0, 1.0, 10.0, 10.0])
 
 # DeepSORT (nwojke/deep_sort): a filter over xyah. Standard deviations are shares of the box's height,
 # except those of the aspect ratio, which has no unit.
-_PER_HEIGHT = np.array([1.0, 1.0, 0.0, 1.0])
+_PER_HEIGHT = (1.0, 1.0, 0.0, 1.0)
 _POSITION, _VELOCITY = 1 / 20, 1 / 160
 
 
-def _variance(height: Array, share: float, aspect_std: float) -> Array:
-    """(T, 4) variances: (share * height)^2, and aspect_std^2 for the aspect ratio."""
-    std = np.multiply.outer(height, share * _PER_HEIGHT)
-    std[:, 2] = aspect_std
+def _variance(height: Array, *noise: tuple[float, float]) -> Array:
+    """(T, K, 4) variances of K noises (share, aspect_std): (share * height)^2, and aspect_std^2 for the ratio."""
+    std = np.multiply.outer(height, [[share * part for part in _PER_HEIGHT] for share, _ in noise])
+    std[:, :, 2] = [aspect_std for _, aspect_std in noise]
     return np.square(std, out=std)
 
 
 def xyah_start(height: Array) -> tuple[Array, Array]:
     """Variances of position and velocity of a filter just started on a box of `height` (T,)."""
-    return _variance(height, 2 * _POSITION, 1e-2), _variance(height, 10 * _VELOCITY, 1e-5)
+    both = _variance(height, (2 * _POSITION, 1e-2), (10 * _VELOCITY, 1e-5))
+    return both[:, 0], both[:, 1]
 
 
 def xyah_process(height: Array) -> tuple[Array, Array]:
     """Process noise of position and velocity, from the heights (T,) before the prediction."""
-    return _variance(height, _POSITION, 1e-2), _variance(height, _VELOCITY, 1e-5)
+    both = _variance(height, (_POSITION, 1e-2), (_VELOCITY, 1e-5))
+    return both[:, 0], both[:, 1]
 
 
 def xyah_measurement(height: Array) -> Array:
     """Measurement noise, from the predicted heights (T,)."""
-    return _variance(height, _POSITION, 1e-1)
+    return _variance(height, (_POSITION, 1e-1))[:, 0]
 
 
 # BoT-SORT (NirAharon/BoT-SORT): a filter over xywh, centre and size. Standard deviations are shares of the
 # box's width for x and w, of its height for y and h.
 def _of_size(size: Array, share: float) -> Array:
     """(T, 4) variances (share * side)^2 from widths and heights (T, 2)."""
-    return np.square(share * np.tile(size, 2))
+    variance = np.empty((len(size), 4))
+    np.multiply(size, share, out=variance[:, :2])
+    variance[:, 2:] = variance[:, :2]
+    return np.square(variance, out=variance)
 
 
 def xywh_start(size: Array) -> tuple[Array, Array]:

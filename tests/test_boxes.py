@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mot import boxes
 
+Array = NDArray[np.float64]
 side = st.floats(1, 500)
 corner = st.floats(-500, 1500)
 
@@ -60,3 +61,41 @@ def test_suppress_drops_the_covered_box_of_lower_score() -> None:
     assert boxes.suppress(xyxy, np.array([0.9, 0.5, 0.1]), 0.5).tolist() == [0, 1, 2]
     assert boxes.suppress(xyxy, np.array([0.5, 0.9, 0.1]), 1.0).tolist() == [0, 1, 2]
     assert boxes.suppress(xyxy[:0], np.empty(0), 0.5).tolist() == []
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> tuple[Array, Array, float]:
+    """Two sets of boxes of all sizes in a narrow or wide place, near 0 or far from it."""
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    spread, far = draw(st.sampled_from([1.0, 50.0, 5000.0])), draw(st.sampled_from([0.0, -300.0, 1e6]))
+    sets = []
+    for _ in range(2):
+        count = draw(st.integers(1, 30))
+        corner = rng.uniform(0, spread, (count, 2)).round(draw(st.sampled_from([0, 3]))) + far
+        size = rng.uniform(0, draw(st.sampled_from([2.0, 60.0])), (count, 2)).round(draw(st.integers(0, 2)))
+        sets.append(np.hstack([corner, corner + size]))
+    return sets[0], sets[1], draw(st.sampled_from([0.0, 1.0]))
+
+
+@given(crowds())
+def test_overlaps_without_a_whole_array_are_those_with_one(scene: tuple[Array, Array, float]) -> None:
+    a, b, extra = scene
+    whole = boxes.iou(a, b, extra)
+    with pytest.MonkeyPatch.context() as patch:
+        for dense, flat in ((0, 0), (0, 10_000), (10_000, 0)):
+            patch.setattr(boxes, "DENSE", dense)
+            patch.setattr(boxes, "FLAT", flat)
+            rows, columns, iou = boxes.overlaps(a, b, extra)
+            assert (np.diff(rows) >= 0).all()
+            order = np.lexsort([columns, rows])
+            assert list(zip(rows[order], columns[order], strict=True)) == list(
+                zip(*whole.nonzero(), strict=True)
+            )
+            np.testing.assert_allclose(iou[order], whole[whole > 0], rtol=1e-12)
+
+
+def test_neighbours_are_few_where_boxes_are_spread() -> None:
+    x, y = np.meshgrid(np.arange(0, 3000, 30.0), np.arange(0, 3000, 30.0))
+    grid = np.stack([x, y, x + 20, y + 20], axis=-1).reshape(-1, 4)
+    rows, _ = boxes.neighbours(grid, grid + 5)
+    assert len(rows) < 12 * len(grid)

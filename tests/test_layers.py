@@ -21,7 +21,7 @@ LAYERS: dict[str, tuple[int, set[str]]] = {
     "boxes": (1, set()),
     "motion": (1, set()),
     "appearance": (1, set()),
-    "assignment": (1, {"scipy", "lap"}),
+    "assignment": (1, {"scipy"}),
     "config": (1, {"yaml"}),
     "opencv": (1, {"cv2"}),  # a stranger as well: see OPENCV_USERS
     "trackers": (2, set()),
@@ -38,6 +38,7 @@ LAYERS: dict[str, tuple[int, set[str]]] = {
     "models.__init__": (3, set()),
     "models.labels": (3, set()),
     "models.inputs": (3, set()),
+    "camera": (3, set()),
     "draw": (3, set()),
     "video_file": (3, {"av"}),
     "video_writer": (3, {"av"}),
@@ -75,10 +76,18 @@ LIGHT += (
     "cli.track",
     "__init__",
 )
-HEAVY = {"torch", "cv2", "av", "mot.opencv", "mot.video", "mot.models", "mot.draw"}
+HEAVY = {"torch", "cv2", "av", "mot.opencv", "mot.video", "mot.models", "mot.draw", "mot.camera"}
 
 # The modules with pixels; nothing else may import mot.opencv.
-OPENCV_USERS = {"draw", "video", "video_writer", "perception.preprocess", "engine.pictures", "cli.doctor"}
+OPENCV_USERS = {
+    "camera",
+    "draw",
+    "video",
+    "video_writer",
+    "perception.preprocess",
+    "engine.pictures",
+    "cli.doctor",
+}
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted(ROOT.rglob("*.py"))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mot import motion
 from mot.errors import InputError
+from mot.trackers import gate
 
 Array = NDArray[np.float64]
 F = np.eye(8) + np.eye(8, k=4)
@@ -54,11 +55,15 @@ def test_bank_equals_dense_filters(seed: int, seen: list[bool]) -> None:
             one.predict(np.concatenate([part[i] for part in q]))
         z = z + rng.normal(0, [3, 3, 0.01, 3], (3, 4))
         r = motion.xyah_measurement(bank[:, motion.X, 3])
-        distance = motion.squared_mahalanobis(bank, z, r)
+        near = gate.within_reach(bank, z, r)
+        pairs = zip(near.rows.tolist(), near.columns.tolist(), strict=True)
+        distance = dict(zip(pairs, near.weight, strict=True))
         rows = np.flatnonzero(rng.random(3) < 0.7) if update else np.empty(0, np.int64)
         motion.update(bank, rows, z[rows], r[rows])
         for i, one in enumerate(dense):
-            assert distance[i, i] == pytest.approx(one.distance(z[i], r[i]), rel=1e-9)
+            expected = one.distance(z[i], r[i])
+            assert ((i, i) in distance) == (expected <= gate.LIMIT)
+            assert distance.get((i, i), expected) == pytest.approx(expected, rel=1e-9)
             if i in rows:
                 one.update(z[i], r[i])
     for i, one in enumerate(dense):
@@ -159,3 +164,21 @@ def test_a_warp_that_is_none_is_refused(warp: object, message: str) -> None:
         motion.check_warp(warp)  # type: ignore[arg-type]
     assert motion.check_warp(None) is None
     assert motion.check_warp([[1, 0, 0], [0, 1, 0]]) is not None
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_gate_without_a_whole_array_is_that_with_one(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    z = np.column_stack([rng.uniform(0, 300, (30, 2)), rng.uniform(0.2, 1, 30), rng.uniform(20, 400, 30)])
+    bank = motion.start(z, *motion.xyah_start(z[:, 3]))
+    seen = z[:20] + rng.normal(0, 10, (20, 4)) * [1, 1, 0.002, 1]
+    noise = motion.xyah_measurement(z[:, 3])
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        for dense in (0, 10_000):
+            patch.setattr(gate, "DENSE", dense)
+            pairs = gate.within_reach(bank, seen, noise)
+            order = np.lexsort([pairs.columns, pairs.rows])
+            found.append([part[order].tolist() for part in pairs])
+    assert found[0] == found[1]
+    assert len(found[0][0]) >= 10

@@ -15,7 +15,7 @@ from mot.errors import DISTRIBUTION, MotError, install_hint
 from mot.weights import fetch, manifest
 
 PROGRAM = "mot-doctor"
-REQUIRED = ("numpy", "scipy", "lap", "pyyaml", "torch", "opencv-python-headless", "av", "rich", "pooch")
+REQUIRED = ("numpy", "scipy", "pyyaml", "torch", "opencv-python-headless", "av", "rich", "pooch")
 # One of these may stand in for the other; two at once overwrite each other's files.
 OPENCV = (
     "opencv-python-headless",

@@ -25,12 +25,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mot import boxes, motion
-from mot.assignment import Matches, join
+from mot.assignment import Matches, Pairs, join
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks, TrackState
 from mot.trackers import bytefamily as family
-from mot.trackers.bytefamily import Array
-from mot.trackers.table import Rows, State, TrackTable
+from mot.trackers.bytefamily import Array, Mask
+from mot.trackers.table import CONFIRMED, LOST, TENTATIVE, Rows, State, TrackTable
 
 
 @dataclass(frozen=True)
@@ -71,21 +71,9 @@ class BoTSORTConfig:
     class_aware: bool = False
 
 
-def _to_xywh(xyxy: boxes.Boxes) -> Array:
-    """(N, 4) xyxy to centre x, centre y, width, height."""
-    size = xyxy[:, 2:] - xyxy[:, :2]
-    return np.hstack([xyxy[:, :2] + size / 2, size])
-
-
-def _from_xywh(xywh: Array) -> boxes.Boxes:
-    """(N, 4) centre x, centre y, width, height to xyxy."""
-    half = xywh[:, 2:] / 2
-    return np.hstack([xywh[:, :2] - half, xywh[:, :2] + half])
-
-
 XYWH = family.Coordinates(
-    of=_to_xywh,
-    xyxy=_from_xywh,
+    of=boxes.xyxy_to_xywh,
+    xyxy=boxes.xywh_to_xyxy,
     sides=slice(2, 4),
     start=motion.xywh_start,
     process=motion.xywh_process,
@@ -126,8 +114,7 @@ class BoTSORT:
         family.see(table, XYWH, matches, detections)
         sure = detections.scores[matches.columns] > config.high_threshold
         self._looks.add(matches.rows[sure], looks[matches.columns[sure]], config.smoothing)
-        left = family.without(high, matches.columns)
-        left = left[detections.scores[left] >= config.new_threshold]
+        left = (high & (detections.scores >= config.new_threshold)).nonzero()[0]
         stay, new = family.prune(table, XYWH, config, left, detections, assigned)
         self._looks.keep(stay)
         family.spawn(table, XYWH, new, detections, born)
@@ -163,36 +150,34 @@ class BoTSORT:
             self._table.load_state_dict(state)
         return self._table
 
-    def _match(self, detections: Detections, looks: Array, high: Rows, low: Rows) -> Matches:
+    def _match(self, detections: Detections, looks: Array, high: Mask, low: Mask) -> Matches:
         """Known tracks with high scores, those not lost with low ones, tentative ones with what is left."""
-        state, config = self._table["state"], self.config
-        xyxy = family.xyxy_of(self._table, XYWH)
-        known = np.flatnonzero(state != TrackState.TENTATIVE)
-        cost = self._cost(xyxy, known, high, detections, looks)
-        first = self._stage(cost, config.match_threshold, known, high, detections)
-        unseen = family.without(np.flatnonzero(state == TrackState.CONFIRMED), first.rows)
-        cost = family.iou_distance(xyxy[unseen], detections.xyxy[low])
-        second = self._stage(cost, config.low_match_threshold, unseen, low, detections)
-        tentative, left = np.flatnonzero(state == TrackState.TENTATIVE), family.without(high, first.columns)
-        cost = self._cost(xyxy, tentative, left, detections, looks)
-        third = self._stage(cost, config.tentative_match_threshold, tentative, left, detections)
+        table, config = self._table, self.config
+        tentative = table["state"] == TENTATIVE
+        known, used = ~tentative, (high | low).nonzero()[0]
+        pairs = family.near(table, XYWH, used, detections, config.class_aware)
+        first = self._stage(pairs, known, high, detections, looks, config.match_threshold)
+        known &= table["state"] == CONFIRMED
+        second = family.match_overlap(pairs, known, low, config.low_match_threshold)
+        third = self._stage(pairs, tentative, high, detections, looks, config.tentative_match_threshold)
         return join(first, second, third)
 
-    def _cost(self, xyxy: boxes.Boxes, rows: Rows, det: Rows, detections: Detections, looks: Array) -> Array:
-        """(R, D) by overlap, or by look where that is less; see the equations above."""
+    def _stage(
+        self, pairs: Pairs, tracks: Mask, det: Mask, detections: Detections, looks: Array, limit: float
+    ) -> Matches:
+        """By overlap, or by look where that costs less; see the equations above."""
         config = self.config
-        distance = family.iou_distance(xyxy[rows], detections.xyxy[det])
-        cost = family.fuse_score(distance, detections.scores[det]) if config.fuse_score else distance
-        if config.with_reid:
-            look = self._looks.distance(rows, looks[det], "cosine") / 2
-            look[(look > config.appearance_threshold) | (distance > config.proximity_threshold)] = 1.0
-            cost = np.minimum(cost, look)
-        return cost
-
-    def _stage(self, cost: Array, limit: float, rows: Rows, det: Rows, detections: Detections) -> Matches:
-        return family.match(self._table, cost, limit, rows, det, detections, self.config.class_aware)
+        scores = detections.scores if config.fuse_score else None
+        if not config.with_reid:
+            return family.match_overlap(pairs, tracks, det, limit, scores)
+        pairs = family.between(pairs, tracks, det)
+        gain = pairs.weight if scores is None else pairs.weight * scores[pairs.columns]
+        alike = 1.0 - self._looks.distances(pairs.rows, looks[pairs.columns]) / 2
+        unlike = alike < 1.0 - config.appearance_threshold
+        alike[unlike | (pairs.weight < 1.0 - config.proximity_threshold)] = 0.0
+        return family.match(pairs._replace(weight=np.maximum(gain, alike) - (1.0 - limit)), tracks, det)
 
     def _report(self, assigned: Rows) -> Tracks:
         """All tracks that are not lost, those of a single frame too."""
-        shown = np.flatnonzero(self._table["state"] != TrackState.LOST)
-        return self._table.report(shown, family.xyxy_of(self._table, XYWH)[shown], assigned)
+        shown = (self._table["state"] != LOST).nonzero()[0]
+        return self._table.report(shown, family.xyxy_of(self._table, XYWH, shown), assigned)

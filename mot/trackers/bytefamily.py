@@ -22,14 +22,24 @@ from numpy.typing import NDArray
 
 from mot import assignment, boxes, motion
 from mot.appearance import unit
-from mot.assignment import Matches
+from mot.assignment import Matches, Pairs
 from mot.errors import InputError
 from mot.structures import Detections, Reason, TrackState
-from mot.trackers.table import Rows, State, TrackTable, embeddings_of, usable
+from mot.trackers.table import (
+    BELOW_THRESHOLD,
+    CONFIRMED,
+    LOST,
+    TENTATIVE,
+    UNMATCHED,
+    Rows,
+    State,
+    TrackTable,
+    embeddings_of,
+    has_area,
+)
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-FORBIDDEN = 1e3  # a cost above every limit; finite, since the solver subtracts costs
 DUPLICATE_DISTANCE = 0.15  # 1 - IoU below which two tracks are the same object
 _PIXEL = 1.0  # the official IoU counts whole pixels: sides are one longer
 
@@ -92,68 +102,69 @@ def make_table(tracker: str, row: tuple[int, ...] = (5, 4)) -> TrackTable:
     return TrackTable(tracker, filter=np.empty((0, *row)), born=np.empty(0), expired=np.empty(0, np.bool_))
 
 
-def xyxy_of(table: TrackTable, coordinates: Coordinates) -> boxes.Boxes:
-    """(T, 4) where the tracks are now."""
-    return coordinates.xyxy(motion.position(table["filter"]))
+def xyxy_of(table: TrackTable, coordinates: Coordinates, rows: Rows | slice = slice(None)) -> boxes.Boxes:
+    """(R, 4) where the tracks `rows` are now."""
+    return coordinates.xyxy(motion.position(table["filter"])[rows])
 
 
 def predict(table: TrackTable, coordinates: Coordinates, dt: float) -> None:
     """All but tentative tracks `dt` <= 1 frames ahead; of one not seen before that, the size stops changing."""
-    moving = table["state"] != TrackState.TENTATIVE
-    bank = table["filter"][moving]
+    moving = table["state"] != TENTATIVE
+    bank = table["filter"] if moving.all() else table["filter"][moving]
     motion.velocity(bank)[table["misses"][moving] > 0, coordinates.resting] = 0.0
     motion.predict(bank, *coordinates.process(motion.position(bank)[:, coordinates.sides]), dt=dt)
-    table["filter"][moving] = bank
+    if bank is not table["filter"]:
+        table["filter"][moving] = bank
     table.step(dt)
 
 
-def bands(detections: Detections, low: float, high: float) -> tuple[Rows, Rows, Rows]:
-    """Detections by score: `assigned` (D,) so far, rows above `high`, rows between the two.
+def bands(detections: Detections, low: float, high: float) -> tuple[Rows, Mask, Mask]:
+    """Detections by score: `assigned` (D,) so far, those above `high` and those between the two, (D,) each.
 
-    Neither threshold itself is in a band.
+    Neither threshold itself is in a band; what has no area is in none.
     """
     scores = detections.scores
-    used = (scores > low) & (scores != high)
-    assigned = np.where(used, Reason.UNMATCHED, Reason.BELOW_THRESHOLD).astype(np.int64)
-    rows = usable(detections, assigned)
-    return assigned, rows[scores[rows] > high], rows[scores[rows] < high]
+    above = scores > high
+    below = (scores < high) & (scores > low)
+    sound = has_area(detections.xyxy)
+    return np.where(above | below, UNMATCHED, BELOW_THRESHOLD), above & sound, below & sound
 
 
-def iou_distance(tracks: boxes.Boxes, detections: boxes.Boxes) -> Array:
-    """(T, D) 1 - IoU of whole pixels."""
-    return 1.0 - boxes.iou(tracks, detections, extra=_PIXEL)
-
-
-def fuse_score(distance: Array, scores: Array) -> Array:
-    """1 - IoU * score of the detection (D,), from 1 - IoU (T, D): sure detections choose first."""
-    return 1.0 - (1.0 - distance) * scores
-
-
-def match(
-    table: TrackTable,
-    cost: Array,
-    limit: float,
-    rows: Rows,
-    det: Rows,
-    detections: Detections,
-    class_aware: bool,
-) -> Matches:
-    """Pairs of the tracks `rows` (R,) and the detections `det` (C,), by `cost` (R, C), limit inside the solve."""
-    cost[~same_label(table["labels"][rows], detections.labels[det], class_aware)] = FORBIDDEN
-    found = assignment.match_limited(cost, limit)
-    return Matches(rows[found.rows], det[found.columns])
-
-
-def without(rows: Rows, taken: Rows) -> Rows:
-    """`rows` that are not in `taken`."""
-    return rows[~np.isin(rows, taken)]
-
-
-def same_label(tracks: Rows, detections: Rows, class_aware: bool) -> Mask:
-    """(T, D) which pairs are allowed by their labels: all, unless `class_aware`."""
+def near(
+    table: TrackTable, coordinates: Coordinates, det: Rows, detections: Detections, class_aware: bool
+) -> Pairs:
+    """All tracks and detections of the rows `det`, ascending, that overlap, by IoU of whole pixels."""
+    xyxy = xyxy_of(table, coordinates)
+    pairs = Pairs(*boxes.overlaps(xyxy, detections.xyxy[det], extra=_PIXEL))
+    pairs = pairs._replace(columns=det[pairs.columns])
     if class_aware:
-        return np.equal(tracks[:, None], detections)
-    return np.ones((len(tracks), len(detections)), np.bool_)
+        return pairs.where(table["labels"][pairs.rows] == detections.labels[pairs.columns])
+    return pairs
+
+
+def between(pairs: Pairs, tracks: Mask, detections: Mask) -> Pairs:
+    """The pairs of tracks marked in (T,) and detections marked in (D,)."""
+    return pairs.where(tracks[pairs.rows] & detections[pairs.columns])
+
+
+def match_overlap(
+    pairs: Pairs, tracks: Mask, detections: Mask, limit: float, scores: Array | None = None
+) -> Matches:
+    """Of the tracks and detections marked in (T,) and (D,) those of least cost 1 - IoU, below `limit`.
+
+    With `scores` (D,) the cost is 1 - IoU * score: sure detections choose first. Who is matched is marked no more.
+    """
+    pairs = between(pairs, tracks, detections)
+    gain = pairs.weight if scores is None else pairs.weight * scores[pairs.columns]
+    return match(pairs._replace(weight=gain - (1.0 - limit)), tracks, detections)
+
+
+def match(pairs: Pairs, tracks: Mask, detections: Mask) -> Matches:
+    """The heaviest of the `pairs`; who is matched is marked no more in `tracks` (T,) and `detections` (D,)."""
+    found = assignment.heaviest(pairs, (len(tracks), len(detections)))
+    tracks[found.rows] = False
+    detections[found.columns] = False
+    return assignment.matches(found)
 
 
 def see(
@@ -164,13 +175,14 @@ def see(
     renew_found: bool = True,
 ) -> None:
     """Correct and confirm the matched tracks; without `renew_found` a lost one keeps its score."""
-    (rows, det), bank = matches, table["filter"]
-    noise = coordinates.measurement(motion.position(bank)[rows][:, coordinates.sides])
-    motion.update(bank, rows, coordinates.of(detections.xyxy[det]), noise)
-    renewed = renew_found | (table["state"][rows] != TrackState.LOST)
-    table["state"][rows] = TrackState.CONFIRMED
-    table.see(rows[renewed], det[renewed], detections)
-    table.see(rows[~renewed], det[~renewed], detections, renew_score=False)
+    rows, det = matches
+    bank = table["filter"][rows]
+    noise = coordinates.measurement(motion.position(bank)[:, coordinates.sides])
+    motion.correct(bank, coordinates.of(detections.xyxy[det]), noise)
+    table["filter"][rows] = bank
+    renewed = None if renew_found else table["state"][rows] != LOST
+    table["state"][rows] = CONFIRMED
+    table.see(rows, det, detections, renewed)
 
 
 def prune(
@@ -200,20 +212,35 @@ def prune(
     """
     stays = _let_go(table, int((settings.frame_rate or 30.0) / 30.0 * settings.track_buffer))
     table.keep(stays)
-    xyxy, lost = xyxy_of(table, coordinates), table["state"] == TrackState.LOST
-    labels = table["labels"]
-
-    def same(boxes_seen: boxes.Boxes, labels_seen: Rows) -> Mask:
-        """(…, L) which of the boxes are the same object as which of the lost tracks."""
-        near: Mask = iou_distance(boxes_seen, xyxy[lost]) < DUPLICATE_DISTANCE
-        return near & same_label(labels_seen, labels[lost], settings.class_aware)
-
-    again = same(detections.xyxy[left], detections.labels[left]).any(axis=1)
+    found, lost = _same(table, coordinates, left, detections, settings.class_aware)
+    if not len(found):
+        return stays.nonzero()[0], left
+    again, seen = found[found < len(left)], found >= len(left)
     assigned[left[again]] = Reason.DUPLICATE
-    once = _longest_lived(table, same(xyxy[~lost], labels[~lost]))
-    assigned[table["det_index"][~lost & ~once]] = Reason.DUPLICATE
+    once = _longest_lived(table, (table["state"] != LOST).nonzero()[0][found[seen] - len(left)], lost[seen])
+    gone = table["det_index"][~once]
+    assigned[gone[gone >= 0]] = Reason.DUPLICATE
     table.keep(once)
-    return np.flatnonzero(stays)[once], left[~again]
+    return stays.nonzero()[0][once], np.delete(left, again)
+
+
+def _same(
+    table: TrackTable, coordinates: Coordinates, left: Rows, detections: Detections, class_aware: bool
+) -> tuple[Rows, Rows]:
+    """Pairs of one object: places (P,) in `left` and the tracks that are not lost, and lost tracks (P,)."""
+    hidden = table["state"] == LOST
+    lost, seen = hidden.nonzero()[0], (~hidden).nonzero()[0]
+    if not len(lost):
+        return lost, lost
+    xyxy = xyxy_of(table, coordinates)
+    pairs = boxes.overlaps(np.concatenate([detections.xyxy[left], xyxy[seen]]), xyxy[lost], extra=_PIXEL)
+    same = pairs.iou > 1.0 - DUPLICATE_DISTANCE
+    places, lost = pairs.rows[same], lost[pairs.columns[same]]
+    if class_aware:
+        labels = np.concatenate([detections.labels[left], table["labels"][seen]])
+        same = labels[places] == table["labels"][lost]
+        places, lost = places[same], lost[same]
+    return places, lost
 
 
 def _let_go(table: TrackTable, buffer: int) -> Mask:
@@ -222,22 +249,22 @@ def _let_go(table: TrackTable, buffer: int) -> Mask:
     A buffer of 0 works like 1, as officially: a track is lost for a frame before it can be too old.
     """
     state, misses, limit = table["state"], table["misses"], max(buffer, 1)
-    missed, confirmed = misses > 0, state == TrackState.CONFIRMED
-    condemned = (state == TrackState.TENTATIVE) | (confirmed & table["expired"])
+    missed, confirmed = misses > 0, state == CONFIRMED
+    condemned = (state == TENTATIVE) | (confirmed & table["expired"])
     stays: Mask = ~missed | ~(condemned | (misses >= limit + 2))
     table["expired"] |= misses > limit
-    state[missed & confirmed] = TrackState.LOST
+    state[missed & confirmed] = LOST
     return stays
 
 
-def _longest_lived(table: TrackTable, same: Mask) -> Mask:
-    """(T,) which tracks stay where a seen and a lost one are the `same` (S, L)."""
-    lost = table["state"] == TrackState.LOST
-    life = table.time - table["misses"] - table["born"]
-    longer = life[~lost][:, None] > life[lost]
+def _longest_lived(table: TrackTable, seen: Rows, lost: Rows) -> Mask:
+    """(T,) which tracks stay where `seen` (P,) and `lost` (P,) ones are pairwise the same."""
     stays = np.ones(len(table), np.bool_)
-    stays[~lost] = ~(same & ~longer).any(axis=1)
-    stays[lost] = ~(same & longer).any(axis=0)
+    if len(seen):
+        life = table.time - table["misses"] - table["born"]
+        longer = life[seen] > life[lost]
+        stays[seen[~longer]] = False
+        stays[lost[longer]] = False
     return stays
 
 
@@ -245,12 +272,13 @@ def spawn(
     table: TrackTable, coordinates: Coordinates, det: Rows, detections: Detections, state: TrackState
 ) -> None:
     """A new track for each of the detections `det` (N,)."""
+    if not len(det):
+        return
     z = coordinates.of(detections.xyxy[det])
     bank = motion.start(z, *coordinates.start(z[:, coordinates.sides]))
     if table["filter"].shape[1:] != bank.shape[1:]:
         bank = motion.coupled(bank)
-    born, expired = np.full(len(det), table.time), np.zeros(len(det), np.bool_)
-    table.spawn(det, detections, state, filter=bank, born=born, expired=expired)
+    table.spawn(det, detections, state, filter=bank, born=table.time, expired=False)
 
 
 def unit_looks(detections: Detections, looks: Looks, tracker: str) -> Array:
@@ -291,12 +319,14 @@ class Looks:
         if len(rows):
             self._looks[rows] = unit(smoothing * self._looks[rows] + (1.0 - smoothing) * vectors)
 
-    def distance(self, rows: Rows, vectors: Array, metric: Literal["cosine", "euclidean"]) -> Array:
-        """(R, D) how unlike the tracks `rows` and `vectors` (D, E) look: 1 - u.v, or |u - v|, of length-1 u, v."""
-        if not len(rows) or not len(vectors):
-            return np.empty((len(rows), len(vectors)))
-        cosine = np.maximum(0.0, 1.0 - self._looks[rows] @ vectors.T)
-        return cosine if metric == "cosine" else np.sqrt(2.0 * cosine)
+    def distances(
+        self, rows: Rows, vectors: Array, metric: Literal["cosine", "euclidean"] = "cosine"
+    ) -> Array:
+        """(P,) how unlike each of the tracks `rows` and its own of `vectors` (P, E) look: 1 - u.v, or |u - v|."""
+        if not len(rows):
+            return np.empty(0)
+        cosine = np.maximum(0.0, 1.0 - np.einsum("pe,pe->p", self._looks[rows], vectors))
+        return np.asarray(cosine if metric == "cosine" else np.sqrt(2.0 * cosine))
 
     def state_dict(self) -> State:
         """The looks as a plain array (T, E)."""

@@ -13,15 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
-
-from mot import boxes, motion
+from mot import motion
 from mot.assignment import Matches, join
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks, TrackState
 from mot.trackers import bytefamily as family
-from mot.trackers.bytefamily import XYAH
-from mot.trackers.table import Rows, State
+from mot.trackers.bytefamily import XYAH, Mask
+from mot.trackers.table import CONFIRMED, TENTATIVE, Rows, State
 
 
 @dataclass(frozen=True)
@@ -75,8 +73,7 @@ class ByteTrack:
             family.predict(table, XYAH, step)
         matches = self._match(detections, high, low)
         family.see(table, XYAH, matches, detections)
-        left = family.without(high, matches.columns)
-        left = left[detections.scores[left] >= config.new_threshold]
+        left = (high & (detections.scores >= config.new_threshold)).nonzero()[0]
         _, new = family.prune(table, XYAH, config, left, detections, assigned)
         family.spawn(table, XYAH, new, detections, born)
         return self._report(assigned)
@@ -89,29 +86,20 @@ class ByteTrack:
         """Continue from what `state_dict` gave, with the same config."""
         self._table.load_state_dict(state)
 
-    def _match(self, detections: Detections, high: Rows, low: Rows) -> Matches:
+    def _match(self, detections: Detections, high: Mask, low: Mask) -> Matches:
         """Known tracks with high scores, those not lost with low ones, tentative ones with what is left."""
-        state, config = self._table["state"], self.config
-        xyxy = family.xyxy_of(self._table, XYAH)
-        known = np.flatnonzero(state != TrackState.TENTATIVE)
-        first = self._stage(xyxy, known, high, detections, config.match_threshold, config.fuse_score)
-        unseen = family.without(np.flatnonzero(state == TrackState.CONFIRMED), first.rows)
-        second = self._stage(xyxy, unseen, low, detections, config.low_match_threshold, False)
-        tentative, left = np.flatnonzero(state == TrackState.TENTATIVE), family.without(high, first.columns)
-        limit = config.tentative_match_threshold
-        third = self._stage(xyxy, tentative, left, detections, limit, config.fuse_score)
+        table, config = self._table, self.config
+        tentative = table["state"] == TENTATIVE
+        known, used = ~tentative, (high | low).nonzero()[0]
+        pairs = family.near(table, XYAH, used, detections, config.class_aware)
+        scores = detections.scores if config.fuse_score else None
+        first = family.match_overlap(pairs, known, high, config.match_threshold, scores)
+        known &= table["state"] == CONFIRMED
+        second = family.match_overlap(pairs, known, low, config.low_match_threshold)
+        third = family.match_overlap(pairs, tentative, high, config.tentative_match_threshold, scores)
         return join(first, second, third)
-
-    def _stage(
-        self, xyxy: boxes.Boxes, rows: Rows, det: Rows, detections: Detections, limit: float, fuse: bool
-    ) -> Matches:
-        """The tracks `rows`, at `xyxy` (T, 4), and the detections `det` by IoU, fused with the score or not."""
-        cost = family.iou_distance(xyxy[rows], detections.xyxy[det])
-        if fuse:
-            cost = family.fuse_score(cost, detections.scores[det])
-        return family.match(self._table, cost, limit, rows, det, detections, self.config.class_aware)
 
     def _report(self, assigned: Rows) -> Tracks:
         """Confirmed tracks: by their second detection, or in the first frame."""
-        shown = np.flatnonzero(self._table["state"] == TrackState.CONFIRMED)
-        return self._table.report(shown, family.xyxy_of(self._table, XYAH)[shown], assigned)
+        shown = (self._table["state"] == CONFIRMED).nonzero()[0]
+        return self._table.report(shown, family.xyxy_of(self._table, XYAH, shown), assigned)

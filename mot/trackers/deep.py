@@ -7,17 +7,21 @@ decides for the tentative ones and for those missed just now.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mot import assignment, boxes, motion
 from mot.appearance import Gallery, Vectors
-from mot.assignment import CHI2_95, Matches
+from mot.assignment import Matches, Pairs
 from mot.structures import Detections, Reason, Tracks, TrackState
-from mot.trackers.table import Rows, TrackTable, usable
+from mot.trackers import gate
+from mot.trackers.table import CONFIRMED, Rows, TrackTable, usable
 
+Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Cost = NDArray[np.float64]
 
 
 def new_table(tracker: str) -> TrackTable:
@@ -28,6 +32,8 @@ def new_table(tracker: str) -> TrackTable:
 def select(detections: Detections, assigned: Rows, max_overlap: float) -> Rows:
     """Rows of the detections worth tracking; why the others are not is written to `assigned`."""
     above = usable(detections, assigned)
+    if max_overlap >= 1:
+        return above
     kept = boxes.suppress(detections.xyxy[above], detections.scores[above], max_overlap)
     assigned[np.delete(above, kept)] = Reason.SUPPRESSED
     return above[kept]
@@ -40,73 +46,99 @@ def predict(table: TrackTable, dt: float) -> None:
     table.step(dt)
 
 
-def motion_distance(table: TrackTable, xyxy: boxes.Boxes) -> tuple[Cost, Mask]:
-    """(T, D) squared Mahalanobis distances, and where they say that it cannot be."""
-    bank = table["filter"]
+def within_gate(table: TrackTable, rows: Rows, xyxy: boxes.Boxes) -> Pairs:
+    """The tracks `rows`, ascending, and the boxes (D, 4) that their motion allows, with squared distances."""
+    bank = table["filter"][rows]
     noise = motion.xyah_measurement(bank[:, motion.X, 3])
-    distance = motion.squared_mahalanobis(bank, boxes.xyxy_to_xyah(xyxy), noise)
-    return distance, distance > CHI2_95[4]
+    pairs = gate.within_reach(bank, boxes.xyxy_to_xyah(xyxy), noise)
+    return pairs._replace(rows=rows[pairs.rows])
 
 
-def cascade(table: TrackTable, max_age: float) -> list[Rows]:
-    """The confirmed tracks by the age of their last detection, youngest first, up to `max_age`."""
-    confirmed, misses = table["state"] == TrackState.CONFIRMED, table["misses"]
-    ages = np.unique(misses[confirmed & (misses <= max_age)])
-    return [np.flatnonzero(confirmed & (misses == age)) for age in ages]
+def match_in_turn(
+    pairs: Pairs, turn: NDArray[Any], max_cost: float, shape: tuple[int, int], cost: Callable[[Pairs], Array]
+) -> Matches:
+    """Groups of tracks one after the other, each choosing of what is left the cheapest pairs, up to `max_cost`.
 
-
-def match_in_turn(turns: list[Rows], cost: Cost, max_cost: float) -> Matches:
-    """Groups of tracks one after the other, each choosing its columns of `cost` (T, D) from what is left."""
-    left = np.arange(cost.shape[1])
-    made: list[Matches] = [Matches(left[:0], left[:0])]
-    for rows in turns:
-        if not len(left):
-            break
-        found = assignment.match_clamped(cost[np.ix_(rows, left)], max_cost)
-        made.append(Matches(rows[found.rows], left[found.columns]))
-        left = np.delete(left, found.columns)
-    return assignment.join(*made)
+    Args:
+        pairs: those that may be made.
+        turn: (T,) the number of a track's group; the lowest is the first.
+        max_cost: pairs that cost more are not made.
+        shape: numbers of tracks and of detections.
+        cost: tells of pairs what they cost; not asked for those that the first group leaves no choice.
+    """
+    turns, free = turn[pairs.rows], np.ones(shape[1], np.bool_)
+    now, made = turns == turns.min(initial=np.inf), []
+    for some in (pairs.where(now), pairs.where(~now)):  # the others are few once the first have chosen
+        left = some.where(free[some.columns])
+        left = affordable(left._replace(weight=cost(left)), max_cost) if len(left.rows) else left
+        while len(left.rows):
+            turns = turn[left.rows]
+            now = turns == turns.min()
+            found = assignment.heaviest(left.where(now), shape)
+            made.append(assignment.matches(found))
+            free[found.columns] = False
+            left = left.where(~now & free[left.columns])
+    return assignment.join(*made) if made else assignment.NOTHING
 
 
 def match_overlap(
-    table: TrackTable, first: Matches, xyxy: boxes.Boxes, allowed: Mask, max_distance: float, dt: float
+    table: TrackTable, first: Matches, xyxy: boxes.Boxes, labels: Rows | None, max_distance: float, dt: float
 ) -> Matches:
-    """By 1 - IoU, of what `first` left: the tentative tracks and the confirmed ones seen `dt` frames ago."""
-    free = np.ones(len(table), np.bool_)
+    """By 1 - IoU, of what `first` left: the tentative tracks and the confirmed ones seen `dt` frames ago.
+
+    With `labels` (D,) only within a label.
+    """
+    free = (table["state"] != CONFIRMED) | (table["misses"] <= dt)
     free[first.rows] = False
-    tentative = table["state"] != TrackState.CONFIRMED
-    rows = np.flatnonzero(free & (tentative | (table["misses"] <= dt)))
-    left = assignment.unmatched(len(xyxy), first.columns)
-    predicted = boxes.xyah_to_xyxy(table["filter"][rows, motion.X])
-    cost = np.where(allowed[np.ix_(rows, left)], 1.0 - boxes.iou(predicted, xyxy[left]), np.inf)
-    found = assignment.match_clamped(cost, max_distance)
+    rows, left = free.nonzero()[0], assignment.unmatched(len(xyxy), first.columns)
+    if not len(rows) or not len(left):
+        return assignment.NOTHING
+    pairs = Pairs(*boxes.overlaps(boxes.xyah_to_xyxy(table["filter"][rows, motion.X]), xyxy[left]))
+    if labels is not None:
+        pairs = pairs.where(table["labels"][rows[pairs.rows]] == labels[left[pairs.columns]])
+    pairs = affordable(pairs._replace(weight=1.0 - pairs.weight), max_distance)
+    found = assignment.heaviest(pairs, (len(rows), len(left)))
     return Matches(rows[found.rows], left[found.columns])
+
+
+def alone(pairs: Pairs) -> Mask:
+    """(P,) which pairs are the only ones of their row and of their column."""
+    rows, columns, _ = pairs
+    return np.asarray((np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1))
+
+
+def affordable(pairs: Pairs, max_cost: float) -> Pairs:
+    """The `pairs`, given with their costs, of up to `max_cost`: each worth what it is below a clamped one."""
+    pairs = pairs.where(pairs.weight <= max_cost)
+    return pairs._replace(weight=max_cost + assignment.CLAMP - pairs.weight)
 
 
 def see(table: TrackTable, rows: Rows, det: Rows, detections: Detections, n_init: int) -> None:
     """One more hit for the tracks `rows`; at `n_init` they are confirmed."""
     table["hits"][rows] += 1
-    table["state"][rows[table["hits"][rows] >= n_init]] = TrackState.CONFIRMED
+    table["state"][rows[table["hits"][rows] >= n_init]] = CONFIRMED
     table.see(rows, det, detections)
 
 
 def spawn(table: TrackTable, gallery: Gallery, det: Rows, detections: Detections, vectors: Vectors) -> None:
     """A tentative track for each of the detections `det`, remembering its row of `vectors` (D, E)."""
+    if not len(det):
+        return
     xyah = boxes.xyxy_to_xyah(detections.xyxy[det])
     bank = motion.start(xyah, *motion.xyah_start(xyah[:, 3]))
     gallery.append(vectors[det])
-    table.spawn(det, detections, TrackState.TENTATIVE, filter=bank, hits=np.ones(len(det)))
+    table.spawn(det, detections, TrackState.TENTATIVE, filter=bank, hits=1)
 
 
 def prune(table: TrackTable, gallery: Gallery, max_age: float) -> None:
     """A tentative track goes at its first miss, a confirmed one after `max_age`."""
-    alive = table["misses"] <= np.where(table["state"] == TrackState.CONFIRMED, max_age, 0)
-    gallery.keep(alive)
-    table.keep(alive)
+    alive = table["misses"] <= np.where(table["state"] == CONFIRMED, max_age, 0)
+    if not alive.all():
+        gallery.keep(alive)
+        table.keep(alive)
 
 
 def report(table: TrackTable, max_predicted: float, assigned: Rows) -> Tracks:
     """The confirmed tracks that were missed no more than `max_predicted` frames."""
-    confirmed = table["state"] == TrackState.CONFIRMED
-    shown = np.flatnonzero(confirmed & (table["misses"] <= max_predicted))
+    shown = ((table["state"] == CONFIRMED) & (table["misses"] <= max_predicted)).nonzero()[0]
     return table.report(shown, boxes.xyah_to_xyxy(table["filter"][shown, motion.X]), assigned)

@@ -23,13 +23,14 @@ sequences differ.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mot import boxes, motion
+from mot import motion
 from mot.appearance import Gallery, Vectors, unit
 from mot.assignment import Matches
 from mot.config import AtLeast, Between
@@ -92,7 +93,7 @@ class DeepOCSORT:
             InputError: embeddings are missing or of another width than before, `dt` is not above 0, or `warp` is
                 not (2, 3), not finite or not invertible; the state is unchanged.
         """
-        embeddings = embeddings_of(detections, self._gallery.size, "DeepOCSORT")
+        embeddings = unit(embeddings_of(detections, self._gallery.size, "DeepOCSORT"))
         config, table, steps, affine = self.config, self._table, motion.steps(dt), motion.check_warp(warp)
         assigned, strong, _ = observations.bands(detections, config.score_threshold, None)
         self._keep(observations.sound(table))
@@ -101,7 +102,7 @@ class DeepOCSORT:
         missed = observations.advance(table, steps, XYSR.process)
         made = self._match(detections, strong, embeddings)
         self._update(made, detections, embeddings, missed)
-        fresh = np.setdiff1d(strong, made.columns)
+        fresh = strong[~np.isin(strong, made.columns)]
         self._gallery.append(embeddings[fresh])
         observations.spawn(table, fresh, detections, np.empty((len(fresh), 0)), XYSR)
         self._keep(table["misses"] <= config.max_age)
@@ -139,31 +140,32 @@ class DeepOCSORT:
 
     def _match(self, detections: Detections, strong: Rows, embeddings: Vectors) -> Matches:
         """By IoU + inertia * score * OCM + weight * similarity; then OCR by IoU alone."""
-        table, config, xyxy = self._table, self.config, detections.xyxy
-        last, known = observations.last_seen(table)
-        possible = table.allowed(detections.labels, config.class_aware)
-        made = observations.match_first(
-            boxes.iou(observations.predicted(table), xyxy[strong]),
-            config.iou_threshold,
-            possible[:, strong],
-            lambda: (
-                config.inertia
-                * detections.scores[strong]
-                * observations.consistency(table, config.delta_t, centre, xyxy[strong])
-                + self._alike(embeddings[strong])
-            ),
-        )
-        return observations.match_again(
-            Matches(made.rows, strong[made.columns]),
-            strong,
-            config.iou_threshold,
-            possible & known[:, None],
-            lambda rows, det: boxes.iou(last[rows], xyxy[det]),
-        )
+        table, config, aware = self._table, self.config, self.config.class_aware
+        every, (last, known) = np.arange(len(table)), observations.last_seen(table)
+        near = observations.near(table, observations.predicted(table), detections, aware)
+        shape, least = (len(table), len(strong)), config.iou_threshold
+        gain = self._gain(detections, strong, embeddings[strong])
+        made = observations.match_first(near(every, strong), shape, least, gain)
+        near = observations.near(table, last, detections, aware)
+        return observations.match_again(Matches(made.rows, strong[made.columns]), known, strong, least, near)
+
+    def _gain(self, detections: Detections, strong: Rows, looks: Vectors) -> Callable[[Rows, Rows], Array]:
+        """What direction and look add to the IoU of a pair of a track and one of the `strong`."""
+        table, config = self._table, self.config
+        weight = config.inertia * detections.scores[strong]
+        angle = observations.consistency(table, config.delta_t, centre, detections.xyxy[strong])
+
+        def gain(rows: Rows, columns: Rows) -> Array:
+            gained = weight[columns] * angle(rows, columns) + self._alike(looks)[rows, columns]
+            if config.class_aware:
+                gained[table["labels"][rows] != detections.labels[strong[columns]]] = 0.0
+            return gained
+
+        return gain
 
     def _alike(self, embeddings: Vectors) -> Array:
         """(T, D) weighted similarities of looks."""
-        alike = 1.0 - self._gallery.cosine_distance(embeddings)
+        alike = (self._gallery.first(slice(None)) @ embeddings.T).astype(np.float64)
         weight = np.full(alike.shape, self.config.embedding_weight)
         if self.config.adaptive_weights:
             for axis in (0, 1):
@@ -187,7 +189,7 @@ class DeepOCSORT:
         trust = (scores - threshold) / (1 - threshold)
         alpha = (least + (1 - least) * (1 - trust)).astype(np.float32)[:, None]
         before: Vectors = self._gallery.first(rows)
-        self._gallery.add(rows, alpha * before + (1 - alpha) * unit(vectors))
+        self._gallery.add(rows, unit(alpha * before + (1 - alpha) * vectors))
 
 
 def _moved(xyxy: Array, affine: Array) -> Array:

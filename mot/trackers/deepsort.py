@@ -16,12 +16,12 @@ from typing import Annotated
 import numpy as np
 
 from mot import assignment, boxes, motion
-from mot.appearance import Gallery, Vectors
-from mot.assignment import Matches
+from mot.appearance import Gallery, Vectors, unit
+from mot.assignment import Matches, Pairs
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks
 from mot.trackers import deep
-from mot.trackers.table import Rows, State, embeddings_of, unassigned
+from mot.trackers.table import CONFIRMED, Rows, State, embeddings_of, unassigned
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,13 @@ class DeepSORT:
         Raises:
             InputError: embeddings are missing, or of another width than before; the state is unchanged.
         """
-        embeddings = embeddings_of(detections, self._gallery.size, "DeepSORT")
+        embeddings = unit(embeddings_of(detections, self._gallery.size, "DeepSORT"))
         steps = motion.steps(dt)
         assigned = unassigned(detections, self.config.min_confidence)
         used = deep.select(detections, assigned, self.config.nms_max_overlap)
         for step in steps:
             deep.predict(self._table, step)
-        matches = self._match(detections[used], embeddings[used], dt)
+        matches = self._match(detections.xyxy[used], detections.labels[used], embeddings[used], dt)
         self._update(matches.rows, used[matches.columns], detections, embeddings)
         fresh = used[assignment.unmatched(len(used), matches.columns)]
         deep.spawn(self._table, self._gallery, fresh, detections, embeddings)
@@ -94,18 +94,22 @@ class DeepSORT:
         self._table.load_state_dict(state)
         self._gallery = gallery
 
-    def _match(self, detections: Detections, embeddings: Vectors, dt: float) -> Matches:
+    def _match(self, xyxy: boxes.Boxes, labels: Rows, looks: Vectors, dt: float) -> Matches:
         """The cascade of the confirmed tracks by appearance, then overlap."""
         table, config = self._table, self.config
-        allowed = table.allowed(detections.labels, config.class_aware)
-        turns = deep.cascade(table, config.max_age)
-        cost = np.full(allowed.shape, np.inf)
-        if turns and len(detections):
-            _, impossible = deep.motion_distance(table, detections.xyxy)
-            looks = self._gallery.cosine_distance(embeddings, config.nn_nearest)
-            cost = np.where(impossible | ~allowed, np.inf, looks)
-        first = deep.match_in_turn(turns, cost, config.max_cosine_distance)
-        second = deep.match_overlap(table, first, detections.xyxy, allowed, config.max_iou_distance, dt)
+        eligible = (table["state"] == CONFIRMED) & (table["misses"] <= config.max_age)
+        pairs = deep.within_gate(table, eligible.nonzero()[0], xyxy)
+        if config.class_aware:
+            pairs = pairs.where(table["labels"][pairs.rows] == labels[pairs.columns])
+        shape, limit = (len(table), len(xyxy)), config.max_cosine_distance
+
+        def cost(some: Pairs) -> deep.Array:
+            enough = np.where(deep.alone(some), limit, -np.inf)
+            return self._gallery.distances(some.rows, some.columns, looks, config.nn_nearest, enough)
+
+        first = deep.match_in_turn(pairs, table["misses"], limit, shape, cost)
+        aware = labels if config.class_aware else None
+        second = deep.match_overlap(table, first, xyxy, aware, config.max_iou_distance, dt)
         return assignment.join(first, second)
 
     def _update(self, rows: Rows, det: Rows, detections: Detections, embeddings: Vectors) -> None:

@@ -17,6 +17,7 @@ MOT17 experiment.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -30,6 +31,7 @@ from mot.trackers import observations
 from mot.trackers.observations import Array, Mask, Model, corners
 from mot.trackers.table import Rows, State
 
+Loss = Callable[[Rows, Rows], Array]
 SCORE = 4  # the filter's axis after x, y, scale and aspect ratio
 XYSRC = Model(
     start=np.array([[10.0, 10.0, 10.0, 10.0, 10.0], [1e4, 1e4, 1e4, 0.0, 1e4]]),
@@ -97,9 +99,9 @@ class HybridSORT:
         missed = observations.advance(table, steps, XYSRC.process)
         made = self._match(detections, strong, faint)
         self._update(made.rows, made.columns, detections, missed)
-        fresh = np.setdiff1d(strong, made.columns)
+        fresh = strong[~np.isin(strong, made.columns)]
         scores = detections.scores[fresh, None]
-        observations.spawn(table, fresh, detections, scores, XYSRC, score_change=np.zeros(len(fresh)))
+        observations.spawn(table, fresh, detections, scores, XYSRC, score_change=0.0)
         table.keep(table["misses"] <= config.max_age)
         return observations.report(table, detections, config.min_hits, assigned)
 
@@ -113,48 +115,44 @@ class HybridSORT:
 
     def _match(self, detections: Detections, strong: Rows, faint: Rows) -> Matches:
         """By overlap + inertia * score * OCM - TCM; then BYTE by overlap - TCM; then OCR by overlap."""
-        table, config, xyxy = self._table, self.config, detections.xyxy
-        overlap = height_modulated_iou if config.height_modulated else boxes.iou
-        places, (last, known) = observations.predicted(table), observations.last_seen(table)
-        possible = table.allowed(detections.labels, config.class_aware)
+        table, config, aware = self._table, self.config, self.config.class_aware
+        overlaps = height_modulated if config.height_modulated else boxes.overlaps
+        every, (last, known) = np.arange(len(table)), observations.last_seen(table)
+        near = observations.near(table, observations.predicted(table), detections, aware, overlaps)
+        shape, least = (len(table), len(strong)), config.iou_threshold
         tcm, tcm_byte = self._score_losses(detections.scores)
         made = observations.match_first(
-            overlap(places, xyxy[strong]),
-            config.iou_threshold,
-            possible[:, strong],
-            lambda: (
-                config.inertia
-                * detections.scores[strong]
-                * observations.consistency(table, config.delta_t, corners, xyxy[strong])
-                - tcm[:, strong]
-            ),
+            near(every, strong), shape, least, self._gain(detections, strong, tcm)
         )
-        made = observations.match_again(
-            Matches(made.rows, strong[made.columns]),
-            faint,
-            config.iou_threshold,
-            possible,
-            lambda rows, det: overlap(places[rows], xyxy[det]),
-            tcm_byte,
-        )
-        return observations.match_again(
-            made,
-            strong,
-            config.iou_threshold,
-            possible & known[:, None],
-            lambda rows, det: overlap(last[rows], xyxy[det]),
-        )
+        made = Matches(made.rows, strong[made.columns])
+        made = observations.match_again(made, np.ones(len(table), np.bool_), faint, least, near, tcm_byte)
+        near = observations.near(table, last, detections, aware, overlaps)
+        return observations.match_again(made, known, strong, least, near)
 
-    def _score_losses(self, scores: Array) -> tuple[Array, Array]:
-        """(T, D) TCM: weighted difference of scores from the filter's prediction, and from the linear one."""
+    def _gain(self, detections: Detections, strong: Rows, tcm: Loss) -> Loss:
+        """What directions and scores add to the overlap of a pair of a track and one of the `strong`."""
+        table, config = self._table, self.config
+        weight = config.inertia * detections.scores[strong]
+        angle = observations.consistency(table, config.delta_t, corners, detections.xyxy[strong])
+
+        def gain(rows: Rows, columns: Rows) -> Array:
+            gained = weight[columns] * angle(rows, columns) - tcm(rows, strong[columns])
+            if config.class_aware:
+                gained[table["labels"][rows] != detections.labels[strong[columns]]] = 0.0
+            return gained
+
+        return gain
+
+    def _score_losses(self, scores: Array) -> tuple[Loss, Loss]:
+        """TCM: weighted difference of scores from the filter's prediction, and from the linear one."""
         table, config = self._table, self.config
         smooth = np.clip(table["filter"][:, motion.X, SCORE], config.score_threshold, 1.0)
         linear = np.clip(
             table["scores"] + table["score_change"], config.low_threshold, config.score_threshold
         )
         return (
-            config.tcm_weight * np.abs(scores - smooth[:, None]),
-            config.tcm_byte_weight * np.abs(scores - linear[:, None]),
+            lambda rows, det: config.tcm_weight * np.abs(scores[det] - smooth[rows]),
+            lambda rows, det: config.tcm_byte_weight * np.abs(scores[det] - linear[rows]),
         )
 
     def _update(self, rows: Rows, det: Rows, detections: Detections, missed: Mask) -> None:
@@ -168,9 +166,10 @@ class HybridSORT:
         table.see(rows, det, detections)
 
 
-def height_modulated_iou(a: boxes.Boxes, b: boxes.Boxes) -> Array:
-    """(T, D) IoU times the IoU of the heights alone; 0 for boxes that do not overlap."""
-    common = np.minimum(a[:, 3, None], b[:, 3]) - np.maximum(a[:, 1, None], b[:, 1])
-    whole = np.maximum(a[:, 3, None], b[:, 3]) - np.minimum(a[:, 1, None], b[:, 1])
-    ratio = np.divide(common, whole, out=np.zeros_like(common), where=common > 0)
-    return np.asarray(ratio * boxes.iou(a, b))
+def height_modulated(a: boxes.Boxes, b: boxes.Boxes) -> boxes.Overlaps:
+    """The pairs of boxes (T, 4) and (D, 4) that overlap, by IoU times the IoU of the heights alone."""
+    rows, columns, iou = boxes.overlaps(a, b)
+    (_, ay1, _, ay2), (_, by1, _, by2) = a[rows].T, b[columns].T
+    common = np.minimum(ay2, by2) - np.maximum(ay1, by1)
+    whole = np.maximum(ay2, by2) - np.minimum(ay1, by1)
+    return boxes.Overlaps(rows, columns, iou * (common / whole))

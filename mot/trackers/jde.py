@@ -17,15 +17,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import numpy as np
-
 from mot import boxes, motion
-from mot.assignment import CHI2_95, Matches, join
+from mot.assignment import Matches, Pairs, join
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks, TrackState
 from mot.trackers import bytefamily as family
-from mot.trackers.bytefamily import XYAH, Array
-from mot.trackers.table import Rows, State
+from mot.trackers import gate
+from mot.trackers.bytefamily import XYAH, Array, Mask
+from mot.trackers.table import CONFIRMED, TENTATIVE, Rows, State
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class JDETracker:
         matches = self._match(detections, looks, used)
         family.see(table, XYAH, matches, detections, renew_found=False)
         self._looks.add(matches.rows, looks[matches.columns], config.smoothing)
-        left = family.without(used, matches.columns)
+        left = used.nonzero()[0]
         stay, new = family.prune(table, XYAH, config, left, detections, assigned)
         self._looks.keep(stay)
         family.spawn(table, XYAH, new, detections, TrackState.CONFIRMED if at_once else TrackState.TENTATIVE)
@@ -108,36 +107,31 @@ class JDETracker:
         self._table.load_state_dict(state)
         self._looks = looks
 
-    def _match(self, detections: Detections, looks: Array, used: Rows) -> Matches:
+    def _match(self, detections: Detections, looks: Array, used: Mask) -> Matches:
         """Known tracks by look and motion, those not lost by IoU, tentative ones with what is left."""
-        state, config = self._table["state"], self.config
-        known = np.flatnonzero(state != TrackState.TENTATIVE)
-        tentative = np.flatnonzero(state == TrackState.TENTATIVE)
-        cost = self._look_cost(known, detections.xyxy[used], looks[used])
-        first = self._stage(cost, config.match_threshold, known, used, detections)
-        unseen = family.without(np.flatnonzero(state == TrackState.CONFIRMED), first.rows)
-        second = self._stage_iou(
-            config.iou_match_threshold, unseen, family.without(used, first.columns), detections
-        )
-        left = family.without(used, np.concatenate([first.columns, second.columns]))
-        third = self._stage_iou(config.tentative_match_threshold, tentative, left, detections)
+        table, config = self._table, self.config
+        tentative = table["state"] == TENTATIVE
+        known, aware = ~tentative, config.class_aware
+        first = family.match(self._look_pairs(known, used, detections, looks), known, used)
+        known &= table["state"] == CONFIRMED
+        pairs = family.near(table, XYAH, used.nonzero()[0], detections, aware)
+        second = family.match_overlap(pairs, known, used, config.iou_match_threshold)
+        third = family.match_overlap(pairs, tentative, used, config.tentative_match_threshold)
         return join(first, second, third)
 
-    def _look_cost(self, rows: Rows, xyxy: boxes.Boxes, looks: Array) -> Array:
-        """(R, D) (1 - w) * look + w * motion, with w the motion's weight; forbidden where it cannot be."""
-        bank, weight = self._table["filter"][rows], self.config.motion_weight
+    def _look_pairs(self, tracks: Mask, used: Mask, detections: Detections, looks: Array) -> Pairs:
+        """Pairs that can be; worth the limit - cost, cost = (1 - w) * look + w * motion, w the motion's weight."""
+        rows, det, config = tracks.nonzero()[0], used.nonzero()[0], self.config
+        bank, weight = self._table["filter"][rows], config.motion_weight
         noise = motion.xyah_measurement(bank[:, motion.X, 3])
-        distance = motion.squared_mahalanobis(bank, boxes.xyxy_to_xyah(xyxy), noise)
-        cost = (1.0 - weight) * self._looks.distance(rows, looks, self.config.metric) + weight * distance
-        return np.where(distance > CHI2_95[4], family.FORBIDDEN, cost)
-
-    def _stage_iou(self, limit: float, rows: Rows, det: Rows, detections: Detections) -> Matches:
-        cost = family.iou_distance(family.xyxy_of(self._table, XYAH)[rows], detections.xyxy[det])
-        return self._stage(cost, limit, rows, det, detections)
-
-    def _stage(self, cost: Array, limit: float, rows: Rows, det: Rows, detections: Detections) -> Matches:
-        return family.match(self._table, cost, limit, rows, det, detections, self.config.class_aware)
+        near = gate.within_reach(bank, boxes.xyxy_to_xyah(detections.xyxy[det]), noise)
+        pairs = Pairs(rows[near.rows], det[near.columns], near.weight)
+        if config.class_aware:
+            pairs = pairs.where(self._table["labels"][pairs.rows] == detections.labels[pairs.columns])
+        look = self._looks.distances(pairs.rows, looks[pairs.columns], config.metric)
+        cost = (1.0 - weight) * look + weight * pairs.weight
+        return pairs._replace(weight=config.match_threshold - cost)
 
     def _report(self, assigned: Rows) -> Tracks:
-        shown = np.flatnonzero(self._table["state"] == TrackState.CONFIRMED)
-        return self._table.report(shown, family.xyxy_of(self._table, XYAH)[shown], assigned)
+        shown = (self._table["state"] == CONFIRMED).nonzero()[0]
+        return self._table.report(shown, family.xyxy_of(self._table, XYAH, shown), assigned)

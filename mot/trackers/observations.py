@@ -27,17 +27,24 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mot import assignment, boxes, motion
-from mot.assignment import Matches
-from mot.structures import Detections, Reason, Tracks, TrackState
-from mot.trackers.table import Rows, TrackTable, usable
+from mot.assignment import Matches, Pairs
+from mot.structures import Detections, Tracks, TrackState
+from mot.trackers.table import (
+    BELOW_THRESHOLD,
+    CONFIRMED,
+    TENTATIVE,
+    UNMATCHED,
+    Rows,
+    TrackTable,
+    has_area,
+)
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 EPSILON = 1e-6  # pixels added to a distance before dividing by it, as the official codes do
-FORBIDDEN = -1e-9  # overlap of a pair that cannot be: next to none in the sum, below any threshold
 
 
 class Model(NamedTuple):
@@ -78,18 +85,23 @@ def bands(detections: Detections, high: float, low: float | None) -> tuple[Rows,
 
     A score equal to a threshold is in neither band; a box without area in none. `low` None: no low band.
     """
-    scores = detections.scores
-    assigned = np.where(scores > high, Reason.UNMATCHED, Reason.BELOW_THRESHOLD).astype(np.int64)
-    strong = usable(detections, assigned)
+    scores, sound = detections.scores, has_area(detections.xyxy)
+    above = scores > high
     if low is None:
-        return assigned, strong, strong[:0]
-    assigned[(scores > low) & (scores < high)] = Reason.UNMATCHED
-    return assigned, strong, np.setdiff1d(usable(detections, assigned), strong)
+        return (
+            np.where(above, UNMATCHED, BELOW_THRESHOLD),
+            (above & sound).nonzero()[0],
+            np.empty(0, np.int64),
+        )
+    below = (scores > low) & (scores < high)
+    assigned = np.where(above | below, UNMATCHED, BELOW_THRESHOLD)
+    return assigned, (above & sound).nonzero()[0], (below & sound).nonzero()[0]
 
 
 def sound(table: TrackTable) -> Mask:
     """(T,) whether scale and ratio are positive: else there is no box to predict, and the track must go."""
-    return np.asarray((table["filter"][:, motion.X, 2:4] > 0).all(axis=1))
+    bank = table["filter"]
+    return np.asarray((bank[:, motion.X, 2] > 0) & (bank[:, motion.X, 3] > 0))
 
 
 def advance(table: TrackTable, steps: list[float], process: Array) -> Mask:
@@ -146,70 +158,117 @@ def oldest(table: TrackTable, delta_t: int) -> Mask:
 
 def consistency(
     table: TrackTable, delta_t: int, points: Callable[[Array], Array], xyxy: boxes.Boxes
-) -> Array:
-    """(T, D) OCM: (pi/2 - angle) / pi between a track's direction and the way to a detection, over all points.
+) -> Callable[[Rows, Rows], Array]:
+    """OCM: (pi/2 - angle) / pi between a track's direction and the way to a detection, over all points.
 
-    The way starts at the oldest `recent` observation. 0 where the direction is not known.
+    The way starts at the oldest `recent` observation. 0 where the direction is not known. What is given back takes
+    rows of tracks (P,) and of the boxes `xyxy` (D, 4) and tells (P,) of each pair.
     """
     column = recent(table, delta_t).argmax(axis=1)
     origin, goal = points(table["seen"][np.arange(len(table)), column]), points(xyxy)
-    total = np.zeros((len(table), len(xyxy)))
-    for point, direction in enumerate(np.moveaxis(table["direction"], 1, 0)):
-        x = goal[:, point, 0] - origin[:, point, 0, None]
-        y = goal[:, point, 1] - origin[:, point, 1, None]
-        distance = np.sqrt(x * x + y * y) + EPSILON
-        x /= distance
-        y /= distance
-        cosine = np.clip(direction[:, 0, None] * x + direction[:, 1, None] * y, -1, 1)
-        total += (np.pi / 2 - np.arccos(cosine)) / np.pi
-    return total
+
+    def of(rows: Rows, columns: Rows) -> Array:
+        total = np.zeros(np.broadcast_shapes(rows.shape, columns.shape))
+        for point, direction in enumerate(np.moveaxis(table["direction"], 1, 0)):
+            x = goal[columns, point, 0] - origin[rows, point, 0]
+            y = goal[columns, point, 1] - origin[rows, point, 1]
+            cosine = direction[rows, 0] * x
+            cosine += direction[rows, 1] * y
+            x *= x
+            y *= y
+            x += y
+            cosine /= np.sqrt(x, out=x) + EPSILON
+            np.clip(cosine, -1.0, 1.0, out=cosine)
+            total += np.pi / 2 - np.arccos(cosine, out=cosine)
+        total /= np.pi
+        return total
+
+    return of
 
 
-def match_first(overlap: Array, threshold: float, possible: Mask, gain: Callable[[], Array]) -> Matches:
-    """Pairs of greatest total `overlap` + `gain` (T, D), those of less overlap than `threshold` dropped.
+def near(
+    table: TrackTable,
+    places: boxes.Boxes,
+    detections: Detections,
+    class_aware: bool,
+    overlaps: Callable[[boxes.Boxes, boxes.Boxes], boxes.Overlaps] = boxes.overlaps,
+) -> Callable[[Rows, Rows], Pairs]:
+    """What tells of rows of tracks, which are at `places` (T, 4), and of detections the pairs that overlap."""
+
+    def of(rows: Rows, det: Rows) -> Pairs:
+        pairs = Pairs(*overlaps(places[rows], detections.xyxy[det]))
+        if class_aware:
+            return pairs.where(table["labels"][rows[pairs.rows]] == detections.labels[det[pairs.columns]])
+        return pairs
+
+    return of
+
+
+def match_first(
+    pairs: Pairs,
+    shape: tuple[int, int],
+    threshold: float,
+    gain: Callable[[Rows, Rows], Array],
+    bound: float = np.inf,
+) -> Matches:
+    """Pairs of greatest total overlap and `gain`, those of less overlap than `threshold` dropped.
 
     Where the pairs above the threshold already are one-to-one, they are it, and the gain is not asked for.
+
+    Args:
+        pairs: all that overlap, by how much.
+        shape: numbers of tracks and detections.
+        threshold: least overlap.
+        gain: see `assignment.heaviest_of_all`.
+        bound: likewise.
     """
-    overlap = np.where(possible, overlap, FORBIDDEN)
-    above = overlap > threshold
-    if not above.size:
-        return Matches(*np.nonzero(above))
-    if above.any() and above.sum(axis=0).max() == 1 and above.sum(axis=1).max() == 1:
-        return Matches(*np.nonzero(above))
-    found = assignment.match(-(overlap + np.where(possible, gain(), 0.0)), np.inf)
-    enough = overlap[found.rows, found.columns] >= threshold
-    return Matches(found.rows[enough], found.columns[enough])
+    above = pairs.where(pairs.weight > threshold)
+    if assignment.one_to_one(above, shape):
+        return assignment.matches(above)
+    found = pairs.of(assignment.heaviest_of_all(pairs, shape, gain, bound), shape[0])
+    return assignment.matches(found.where(found.weight >= threshold))
 
 
 def match_again(
     made: Matches,
+    tracks: Mask,
     candidates: Rows,
     threshold: float,
-    possible: Mask,
-    overlap: Callable[[Rows, Rows], Array],
-    loss: Array | None = None,
+    near: Callable[[Rows, Rows], Pairs],
+    loss: Callable[[Rows, Rows], Array] | None = None,
 ) -> Matches:
-    """`made`, and pairs of what it left by greatest total `overlap` - `loss`, those below `threshold` dropped.
+    """`made`, and pairs of what it left by greatest total overlap - `loss`, those below `threshold` dropped.
 
     None are added where no overlap is above the threshold.
 
     Args:
         made: matches of tracks with detections so far.
-        candidates: (C,) detections that may be added.
+        tracks: (T,) which tracks may be matched again.
+        candidates: (C,) detections that may be added, ascending.
         threshold: least overlap, less the loss.
-        possible: (T, D) whether a pair may be.
-        overlap: rows of tracks and of detections -> their overlaps.
-        loss: (T, D); None: none.
+        near: rows of tracks (R,) and of detections (C,) -> the pairs of these that overlap, numbered within them.
+        loss: rows of tracks (P,) and of detections (P,) -> (P,); None: none.
     """
-    rows, left = assignment.unmatched(len(possible), made.rows), np.setdiff1d(candidates, made.columns)
-    pairs = np.ix_(rows, left)
-    gain = np.where(possible[pairs], overlap(rows, left), FORBIDDEN)
-    if gain.max(initial=0.0) <= threshold:
+    tracks = tracks.copy()
+    tracks[made.rows] = False
+    rows, left = tracks.nonzero()[0], candidates[~np.isin(candidates, made.columns)]
+    if not len(rows) or not len(left):
         return made
-    found = assignment.match(-gain if loss is None else loss[pairs] - gain, -threshold)
-    return Matches(
-        np.concatenate([made.rows, rows[found.rows]]), np.concatenate([made.columns, left[found.columns]])
-    )
+    pairs, shape = near(rows, left), (len(rows), len(left))
+    if pairs.weight.max(initial=0.0) <= threshold:
+        return made
+    if loss is None:
+        found = assignment.heaviest(pairs, shape)
+    else:
+        lost = loss
+
+        def gain(some: Rows, others: Rows) -> Array:
+            return -lost(rows[some], left[others])
+
+        found = pairs.of(assignment.heaviest_of_all(pairs, shape, gain), shape[0])
+        found = found._replace(weight=found.weight + gain(found.rows, found.columns))
+    found = found.where(found.weight >= threshold)
+    return assignment.join(made, Matches(rows[found.rows], left[found.columns]))
 
 
 def observe(
@@ -226,16 +285,18 @@ def observe(
         model: variances.
         fresh: (M, P, 2) their directions; see `directions`.
     """
-    bank, target = table["filter"], np.hstack([_centre_size(xyxy), extra])
-    _, known = last_seen(table)
-    back = missed[rows] & known[rows]
-    _retrace(table, rows[back], target[back], model)
-    motion.update(bank, rows, _measurement(target), model.measurement)
+    target = np.concatenate([boxes.xyxy_to_xywh(xyxy), extra], axis=1)
+    back = missed[rows]
+    if back.any():
+        back &= last_seen(table)[1][rows]
+        _retrace(table, rows[back], target[back], model)
+    motion.update(table["filter"], rows, _measurement(target), model.measurement)
     table["direction"][rows] = fresh
     table["anchor"][rows] = target
-    for name, newest in (("seen", xyxy), ("seen_at", table.time)):
-        table[name][rows] = np.roll(table[name][rows], -1, axis=1)
-        table[name][rows, -1] = newest
+    seen, seen_at = table["seen"][rows], table["seen_at"][rows]
+    seen[:, :-1], seen[:, -1] = seen[:, 1:], xyxy
+    seen_at[:, :-1], seen_at[:, -1] = seen_at[:, 1:], table.time
+    table["seen"][rows], table["seen_at"][rows] = seen, seen_at
     table["streak"][rows] += 1
 
 
@@ -248,16 +309,19 @@ def directions(
     """
     way = points(xyxy)[:, None] - points(table["seen"][rows])
     way /= np.sqrt(np.square(way).sum(axis=-1, keepdims=True)) + EPSILON
-    total: Array = (way * chosen[rows][:, :, None, None]).sum(axis=1)
+    way *= chosen[rows][:, :, None, None]
+    total: Array = way.sum(axis=1)
     return total
 
 
 def spawn(
-    table: TrackTable, det: Rows, detections: Detections, extra: Array, model: Model, **columns: NDArray[Any]
+    table: TrackTable, det: Rows, detections: Detections, extra: Array, model: Model, **columns: ArrayLike
 ) -> None:
     """A track for each of the detections `det` (N,), with measurements `extra` (N, A - 4) beside the box."""
-    count, delta_t = len(det), table["seen"].shape[1]
-    anchor = np.hstack([_centre_size(detections.xyxy[det]), extra])
+    count = len(det)
+    if not count:
+        return
+    anchor = np.concatenate([boxes.xyxy_to_xywh(detections.xyxy[det]), extra], axis=1)
     bank = np.zeros((count, 5, anchor.shape[1]))
     bank[:, motion.X], bank[:, motion.PXX], bank[:, motion.PVV] = _measurement(anchor), *model.start
     table.spawn(
@@ -266,12 +330,12 @@ def spawn(
         TrackState.TENTATIVE,
         filter=bank,
         frozen=bank,
-        lead=np.zeros(count),
+        lead=0.0,
         anchor=anchor,
-        seen=np.zeros((count, delta_t, 4)),
-        seen_at=np.full((count, delta_t), -np.inf),
-        direction=np.zeros((count, *table["direction"].shape[1:])),
-        streak=np.zeros(count),
+        seen=0.0,
+        seen_at=-np.inf,
+        direction=0.0,
+        streak=0,
         **columns,
     )
 
@@ -282,8 +346,8 @@ def report(table: TrackTable, detections: Detections, min_hits: int, assigned: R
     In the first `min_hits` frames they are reported at once.
     """
     ready = table["streak"] >= min_hits
-    table["state"] = np.where(ready, TrackState.CONFIRMED, TrackState.TENTATIVE)
-    shown = np.flatnonzero((table["det_index"] >= 0) & (ready | (table.updates < min_hits)))
+    table["state"] = np.where(ready, CONFIRMED, TENTATIVE)
+    shown = ((table["det_index"] >= 0) & (ready | (table.updates < min_hits))).nonzero()[0]
     return table.report(shown, detections.xyxy[table["det_index"][shown]], assigned)
 
 
@@ -293,27 +357,25 @@ def _retrace(table: TrackTable, rows: Rows, target: Array, model: Model) -> None
     They lie on the straight way from the anchor, one at every prediction that was made: after the lead, after
     every whole frame from there, and at the target.
     """
-    spans = np.column_stack([table["lead"][rows], table["misses"][rows]])
-    for lead, gap in np.unique(spans, axis=0):
-        group = np.flatnonzero((spans == (lead, gap)).all(axis=1))
-        bank, every = table["frozen"][rows[group]], np.arange(len(group))
-        start, way = table["anchor"][rows[group]], target[group] - table["anchor"][rows[group]]
-        passed = lead
-        motion.update(bank, every, _measurement(start + passed / gap * way), model.measurement)
-        for step in motion.steps(gap - lead) if gap > lead else []:
-            motion.predict(bank, model.process[0], model.process[1], step)
-            passed += step
-            motion.update(bank, every, _measurement(start + passed / gap * way), model.measurement)
-        table["filter"][rows[group]] = bank
+    bank, start, gap = table["frozen"][rows], table["anchor"][rows], table["misses"][rows]
+    way, passed = target - start, table["lead"][rows]
 
+    def seen(some: Rows) -> Array:
+        return _measurement(start[some] + (passed[some] / gap[some])[:, None] * way[some])
 
-def _centre_size(xyxy: boxes.Boxes) -> Array:
-    """(N, 4) centre x, centre y, width, height."""
-    size = xyxy[:, 2:] - xyxy[:, :2]
-    return np.hstack([xyxy[:, :2] + size / 2, size])
+    motion.correct(bank, seen(np.arange(len(rows))), model.measurement)
+    while len(going := (passed < gap).nonzero()[0]):
+        some, step = bank[going], np.minimum(1.0, gap[going] - passed[going])
+        passed[going] += step
+        motion.predict(some, model.process[0], model.process[1], 1.0 if step.min() == 1.0 else step[:, None])
+        motion.correct(some, seen(going), model.measurement)
+        bank[going] = some
+    table["filter"][rows] = bank
 
 
 def _measurement(target: Array) -> Array:
     """(N, A) with width and height in columns 2 and 3 as the filter has it, with scale and aspect ratio there."""
-    width, height = target[:, 2], target[:, 3]
-    return np.column_stack([target[:, :2], width * height, width / height, target[:, 4:]])
+    made = target.copy()
+    made[:, 2] *= target[:, 3]
+    np.divide(target[:, 2], target[:, 3], out=made[:, 3])
+    return made

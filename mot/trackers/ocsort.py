@@ -17,17 +17,18 @@ BYTE.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 
-from mot import boxes, motion
+from mot import motion
 from mot.assignment import Matches
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks
 from mot.trackers import observations
-from mot.trackers.observations import XYSR, Mask, centre
+from mot.trackers.observations import XYSR, Array, Mask, centre
 from mot.trackers.table import Rows, State
 
 
@@ -82,7 +83,7 @@ class OCSORT:
         missed = observations.advance(table, steps, XYSR.process)
         made = self._match(detections, strong, faint)
         self._update(made.rows, made.columns, detections, missed)
-        fresh = np.setdiff1d(strong, made.columns)
+        fresh = strong[~np.isin(strong, made.columns)]
         observations.spawn(table, fresh, detections, np.empty((len(fresh), 0)), XYSR)
         table.keep(table["misses"] <= config.max_age)
         return observations.report(table, detections, config.min_hits, assigned)
@@ -97,33 +98,31 @@ class OCSORT:
 
     def _match(self, detections: Detections, strong: Rows, faint: Rows) -> Matches:
         """By IoU + inertia * score * OCM; then, by IoU alone, BYTE and OCR."""
-        table, config, xyxy = self._table, self.config, detections.xyxy
-        places, (last, known) = observations.predicted(table), observations.last_seen(table)
-        possible = table.allowed(detections.labels, config.class_aware)
-        made = observations.match_first(
-            boxes.iou(places, xyxy[strong]),
-            config.iou_threshold,
-            possible[:, strong],
-            lambda: (
-                config.inertia
-                * detections.scores[strong]
-                * observations.consistency(table, config.delta_t, centre, xyxy[strong])
-            ),
-        )
-        made = observations.match_again(
-            Matches(made.rows, strong[made.columns]),
-            faint,
-            config.iou_threshold,
-            possible,
-            lambda rows, det: boxes.iou(places[rows], xyxy[det]),
-        )
-        return observations.match_again(
-            made,
-            strong,
-            config.iou_threshold,
-            possible & known[:, None],
-            lambda rows, det: boxes.iou(last[rows], xyxy[det]),
-        )
+        table, config, aware = self._table, self.config, self.config.class_aware
+        every, (last, known) = np.arange(len(table)), observations.last_seen(table)
+        near = observations.near(table, observations.predicted(table), detections, aware)
+        gain, bound = self._gain(detections, strong)
+        shape, least = (len(table), len(strong)), config.iou_threshold
+        made = observations.match_first(near(every, strong), shape, least, gain, bound)
+        made = Matches(made.rows, strong[made.columns])
+        if len(faint):
+            made = observations.match_again(made, np.ones(len(table), np.bool_), faint, least, near)
+        near = observations.near(table, last, detections, aware)
+        return observations.match_again(made, known, strong, least, near)
+
+    def _gain(self, detections: Detections, strong: Rows) -> tuple[Callable[[Rows, Rows], Array], float]:
+        """What the direction adds to the IoU of a pair of a track and one of the `strong`, and at most."""
+        table, config = self._table, self.config
+        weight, aware = config.inertia * detections.scores[strong], config.class_aware
+        angle = observations.consistency(table, config.delta_t, centre, detections.xyxy[strong])
+
+        def gain(rows: Rows, columns: Rows) -> Array:
+            gained = weight[columns] * angle(rows, columns)
+            if aware:
+                gained[table["labels"][rows] != detections.labels[strong[columns]]] = 0.0
+            return gained
+
+        return gain, 0.5 * float(weight.max(initial=0.0))
 
     def _update(self, rows: Rows, det: Rows, detections: Detections, missed: Mask) -> None:
         table, xyxy = self._table, detections.xyxy[det]

@@ -17,7 +17,7 @@ import numpy as np
 from mot import assignment, boxes, motion
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks, TrackState
-from mot.trackers.table import Rows, State, TrackTable, unassigned, usable
+from mot.trackers.table import CONFIRMED, TENTATIVE, Rows, State, TrackTable, unassigned, usable
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,10 @@ class SORT:
 
     def _match(self, xyxy: boxes.Boxes, labels: Rows) -> assignment.Matches:
         predicted = boxes.xysr_to_xyxy(self._table["filter"][:, motion.X])
-        iou = boxes.iou(predicted, xyxy)
-        iou[~self._table.allowed(labels, self.config.class_aware)] = -1.0  # below any threshold
-        return assignment.match_iou(iou, self.config.iou_threshold)
+        pairs = assignment.Pairs(*boxes.overlaps(predicted, xyxy))
+        if self.config.class_aware:
+            pairs = pairs.where(self._table["labels"][pairs.rows] == labels[pairs.columns])
+        return assignment.match_iou(pairs, (len(predicted), len(xyxy)), self.config.iou_threshold)
 
     def _update(self, rows: Rows, det: Rows, detections: Detections) -> None:
         table = self._table
@@ -101,6 +102,6 @@ class SORT:
     def _report(self, assigned: Rows) -> Tracks:
         table = self._table
         ready = table["streak"] >= self.config.min_hits
-        table["state"] = np.where(ready, TrackState.CONFIRMED, TrackState.TENTATIVE)
-        shown = np.flatnonzero((table["det_index"] >= 0) & (ready | (table.updates < self.config.min_hits)))
+        table["state"] = np.where(ready, CONFIRMED, TENTATIVE)
+        shown = ((table["det_index"] >= 0) & (ready | (table.updates < self.config.min_hits))).nonzero()[0]
         return table.report(shown, boxes.xysr_to_xyxy(table["filter"][shown, motion.X]), assigned)

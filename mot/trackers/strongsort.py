@@ -29,11 +29,11 @@ from numpy.typing import ArrayLike
 
 from mot import assignment, boxes, motion
 from mot.appearance import Gallery, Vectors, unit
-from mot.assignment import Matches
+from mot.assignment import Matches, Pairs
 from mot.config import AtLeast, Between
-from mot.structures import Detections, Tracks, TrackState
+from mot.structures import Detections, Tracks
 from mot.trackers import deep
-from mot.trackers.table import Rows, State, embeddings_of, unassigned
+from mot.trackers.table import CONFIRMED, Rows, State, embeddings_of, unassigned
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class StrongSORT:
             InputError: embeddings are missing or of another width than before, `dt` is not above 0, or the warp
                 is not an invertible (2, 3); the state is unchanged.
         """
-        embeddings = embeddings_of(detections, self._gallery.size, "StrongSORT")
+        embeddings = unit(embeddings_of(detections, self._gallery.size, "StrongSORT"))
         steps, affine = motion.steps(dt), motion.check_warp(warp)
         assigned = unassigned(detections, self.config.min_confidence)
         used = deep.select(detections, assigned, self.config.nms_max_overlap)
@@ -105,7 +105,7 @@ class StrongSORT:
             self._follow_camera(affine)
         for step in steps:
             deep.predict(self._table, step)
-        matches = self._match(detections[used], embeddings[used], dt)
+        matches = self._match(detections.xyxy[used], detections.labels[used], embeddings[used], dt)
         self._update(matches.rows, used[matches.columns], detections, embeddings)
         fresh = used[assignment.unmatched(len(used), matches.columns)]
         deep.spawn(self._table, self._gallery, fresh, detections, embeddings)
@@ -133,25 +133,25 @@ class StrongSORT:
         place[sound] = boxes.xyxy_to_xyah(moved[sound])
         place[~sound, :2] = (moved[~sound, :2] + moved[~sound, 2:]) / 2
 
-    def _match(self, detections: Detections, embeddings: Vectors, dt: float) -> Matches:
-        """The confirmed tracks by looks and motion, then overlap."""
+    def _match(self, xyxy: boxes.Boxes, labels: Rows, looks: Vectors, dt: float) -> Matches:
+        """The confirmed tracks by lambda * cosine + (1 - lambda) * Mahalanobis^2, then overlap."""
         table, config = self._table, self.config
-        allowed = table.allowed(detections.labels, config.class_aware)
-        together = np.flatnonzero(table["state"] == TrackState.CONFIRMED)
-        turns = deep.cascade(table, config.max_age) if config.cascade else [together]
-        cost = np.full(allowed.shape, np.inf)
-        if len(together) and len(detections):
-            cost = np.where(allowed, self._cost(detections.xyxy, embeddings), np.inf)
-        first = deep.match_in_turn(turns, cost, config.max_cosine_distance)
-        second = deep.match_overlap(table, first, detections.xyxy, allowed, config.max_iou_distance, dt)
-        return assignment.join(first, second)
+        eligible, turn = table["state"] == CONFIRMED, np.zeros(len(table))
+        if config.cascade:
+            eligible, turn = eligible & (table["misses"] <= config.max_age), table["misses"]
+        pairs = deep.within_gate(table, eligible.nonzero()[0], xyxy)
+        if config.class_aware:
+            pairs = pairs.where(table["labels"][pairs.rows] == labels[pairs.columns])
+        share = config.mc_lambda if config.mc else 1.0
 
-    def _cost(self, xyxy: boxes.Boxes, embeddings: Vectors) -> deep.Cost:
-        """(T, D) cost = lambda * cosine + (1 - lambda) * Mahalanobis^2; infinite beyond the gate."""
-        share = self.config.mc_lambda if self.config.mc else 1.0
-        distance, impossible = deep.motion_distance(self._table, xyxy)
-        mixed = share * self._gallery.cosine_distance(embeddings) + (1 - share) * distance
-        return np.where(impossible, np.inf, mixed)
+        def cost(some: Pairs) -> deep.Array:
+            return share * self._gallery.distances(some.rows, some.columns, looks) + (1 - share) * some.weight
+
+        shape = (len(table), len(xyxy))
+        first = deep.match_in_turn(pairs, turn, config.max_cosine_distance, shape, cost)
+        aware = labels if config.class_aware else None
+        second = deep.match_overlap(table, first, xyxy, aware, config.max_iou_distance, dt)
+        return assignment.join(first, second)
 
     def _update(self, rows: Rows, det: Rows, detections: Detections, embeddings: Vectors) -> None:
         bank = self._table["filter"]
@@ -168,4 +168,4 @@ class StrongSORT:
             return vectors
         before: Vectors = self._gallery.first(rows)
         alpha = np.float32(self.config.ema_alpha)
-        return alpha * before + (1 - alpha) * unit(vectors)
+        return unit(alpha * before + (1 - alpha) * vectors)

@@ -17,6 +17,9 @@ from mot.structures import Detections, Reason, Tracks, TrackState
 Rows = NDArray[np.int64]
 State = dict[str, NDArray[Any]]
 MIN_SIDE = 1e-6  # pixels; a box thinner than this has no area worth the name
+# as plain numbers, which numpy compares with twenty times as fast as with members of an enum
+TENTATIVE, CONFIRMED, LOST = (int(state) for state in TrackState)
+BELOW_THRESHOLD, UNMATCHED = int(Reason.BELOW_THRESHOLD), int(Reason.UNMATCHED)
 COUNTERS = ("time", "updates", "next_id")
 
 
@@ -28,11 +31,12 @@ class TrackTable:
 
     Every table has the columns
 
-        ids (T,) int64          state (T,) int8, a TrackState     misses (T,) float64, frames since last seen
+        ids (T,) int64          state (T,) int64, a TrackState    misses (T,) float64, frames since last seen
         scores (T,) float64     labels (T,) int64                 det_index (T,) int64, -1 where not seen now
         votes (T, L) int64, how often each label was seen
 
-    and those that the tracker adds.
+    and those that the tracker adds. Columns of one number a track lie in a block for each type: what a frame that
+    takes and gives tracks costs is a copy a block.
 
     Args:
         tracker: whose table it is; the state of another one is refused.
@@ -51,17 +55,17 @@ class TrackTable:
         self.next_id = 1
         base: State = {
             "ids": np.empty(0, np.int64),
-            "state": np.empty(0, np.int8),
-            "misses": np.empty(0),
-            "scores": np.empty(0),
+            "state": np.empty(0, np.int64),
             "labels": np.empty(0, np.int64),
             "det_index": np.empty(0, np.int64),
+            "misses": np.empty(0),
+            "scores": np.empty(0),
             "votes": np.empty((0, 1), np.int64),
         }
-        self._columns = base | columns
+        self._load(base | columns)
 
     def __len__(self) -> int:
-        return len(self._columns["ids"])
+        return self._length
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._columns[name]
@@ -75,30 +79,38 @@ class TrackTable:
         self["misses"] += dt
         self["det_index"] = -1
 
-    def see(self, rows: Rows, det: Rows, detections: Detections, renew_score: bool = True) -> None:
-        """The tracks `rows` (M,) were seen as the detections `det` (M,); a label follows its track's majority."""
-        self["misses"][rows] = 0
+    def see(
+        self, rows: Rows, det: Rows, detections: Detections, renewed: NDArray[np.bool_] | None = None
+    ) -> None:
+        """The tracks `rows` (M,) were seen as the detections `det` (M,); a label follows its track's majority.
+
+        Scores are those of the detections; with `renewed` (M,) only of the tracks marked there.
+        """
+        self["misses"][rows] = 0.0
         self["det_index"][rows] = det
-        if renew_score:
-            self["scores"][rows] = detections.scores[det]
+        scores = detections.scores[det]
+        self["scores"][rows] = scores if renewed is None else np.where(renewed, scores, self["scores"][rows])
         self._vote(rows, detections.labels[det])
 
     def spawn(self, det: Rows, detections: Detections, state: TrackState, **columns: ArrayLike) -> Rows:
         """A new track for each of the detections `det` (N,), with the tracker's own `columns`; its rows."""
-        known, count = len(self), len(det)
+        labels = detections.labels[det]
+        single = self["votes"].shape[1] == 1 and not labels.any()
         fresh: dict[str, ArrayLike] = {
-            "ids": self.next_id + np.arange(count),
-            "state": np.full(count, state),
-            "misses": np.zeros(count),
+            "ids": np.arange(self.next_id, self.next_id + len(det)),
+            "state": state,
+            "misses": 0.0,
             "scores": detections.scores[det],
-            "labels": detections.labels[det],
+            "labels": labels,
             "det_index": det,
-            "votes": np.zeros((count, self["votes"].shape[1])),
+            "votes": 1 if single else 0,
         }
-        self._append(fresh | columns)
-        self.next_id += count
-        rows = np.arange(known, len(self))
-        self._vote(rows, detections.labels[det])
+        if len(det):
+            self._append(fresh | columns, len(det))
+        self.next_id += len(det)
+        rows = np.arange(len(self) - len(det), len(self))
+        if not single:
+            self._vote(rows, labels)
         return rows
 
     def allowed(self, labels: Rows, class_aware: bool) -> NDArray[np.bool_]:
@@ -110,7 +122,11 @@ class TrackTable:
     def keep(self, mask: NDArray[np.bool_]) -> None:
         """Drop the rows that are False in `mask` (T,)."""
         if not mask.all():
-            self._columns = {name: column[mask] for name, column in self._columns.items()}
+            rows = mask.nonzero()[0]
+            self._view(
+                [block[:, rows] for block in self._blocks],
+                {name: column[rows] for name, column in self._wide.items()},
+            )
 
     def report(self, rows: Rows, xyxy: NDArray[np.float64], assigned: Rows) -> Tracks:
         """The tracks `rows` at the boxes `xyxy`.
@@ -123,8 +139,10 @@ class TrackTable:
         self.updates += 1
         seen = self["det_index"] >= 0
         assigned[self["det_index"][seen]] = self["ids"][seen]
-        names = ("ids", "scores", "labels", "det_index", "state")
-        return Tracks(xyxy=xyxy, assigned=assigned, **{name: self[name][rows] for name in names})
+        columns = {name: self[name][rows] for name in ("ids", "scores", "labels", "det_index")}
+        return Tracks.trusted(
+            xyxy=xyxy, assigned=assigned, state=self["state"][rows].astype(np.int8), **columns
+        )
 
     def state_dict(self) -> State:
         """All of it as plain arrays, for an .npz without pickle."""
@@ -145,7 +163,7 @@ class TrackTable:
         for name, column in self._columns.items():
             given = state.get(name, np.empty(()))
             same = given.ndim == column.ndim and (name == "votes" or given.shape[1:] == column.shape[1:])
-            if not same or given.dtype != column.dtype or len(given) != len(state["ids"]):
+            if not same or given.dtype != column.dtype or len(given) != len(state.get("ids", ())):
                 raise InputError(
                     f"state: column {name!r} is missing or of another type; from another tracker?"
                 )
@@ -154,22 +172,50 @@ class TrackTable:
                 raise InputError(f"state: {name!r} is missing; from another tracker?")
         self.time, self.updates = float(state["time"]), int(state["updates"])
         self.next_id = int(state["next_id"])
-        self._columns = {name: np.array(state[name]) for name in self._columns}
+        self._load({name: np.array(state[name]) for name in self._columns})
 
-    def _append(self, rows: Mapping[str, ArrayLike]) -> None:
+    def _load(self, columns: State) -> None:
+        """Take these columns, in blocks."""
+        flat = [name for name, column in columns.items() if column.ndim == 1]
+        kinds = dict.fromkeys(columns[name].dtype for name in flat)
+        self._names = [[name for name in flat if columns[name].dtype == kind] for kind in kinds]
+        blocks = [np.stack([columns[name] for name in names]) for names in self._names]
+        self._view(blocks, {name: column for name, column in columns.items() if name not in flat})
+
+    def _view(self, blocks: list[NDArray[Any]], wide: State) -> None:
+        """Columns by name are rows of the blocks, or arrays of their own."""
+        self._blocks, self._wide = blocks, wide
+        self._length: int = blocks[0].shape[1]
+        self._columns = dict(wide)
+        for names, block in zip(self._names, blocks, strict=True):
+            self._columns.update(zip(names, block, strict=True))
+
+    def _append(self, rows: Mapping[str, ArrayLike], count: int) -> None:
         if rows.keys() != self._columns.keys():
             raise TypeError(f"columns differ: {sorted(rows.keys() ^ self._columns.keys())}")
-        self._columns = {
-            name: np.concatenate([column, np.asarray(rows[name], column.dtype)])
-            for name, column in self._columns.items()
+        known, total = len(self), len(self) + count
+        blocks = [np.empty((len(block), total), block.dtype) for block in self._blocks]
+        wide = {
+            name: np.empty((total, *column.shape[1:]), column.dtype) for name, column in self._wide.items()
         }
+        for grown, block in zip(blocks, self._blocks, strict=True):
+            grown[:, :known] = block
+        for name, column in self._wide.items():
+            wide[name][:known] = column
+        self._view(blocks, wide)
+        for name, values in rows.items():
+            self._columns[name][known:] = values
 
     def _vote(self, rows: Rows, labels: Rows) -> None:
         """Count `labels` for `rows`; a track's label changes when another has been seen more often."""
-        missing = int(labels.max(initial=0)) + 1 - self["votes"].shape[1]
-        if missing > 0:
-            self._columns["votes"] = np.pad(self["votes"], ((0, 0), (0, missing)))
         votes = self["votes"]
+        if votes.shape[1] == 1 and not labels.any():
+            votes[rows] += 1
+            return
+        missing = int(labels.max(initial=0)) + 1 - votes.shape[1]
+        if missing > 0:
+            votes = np.pad(votes, ((0, 0), (0, missing)))
+            self._columns["votes"] = self._wide["votes"] = votes
         votes[rows, labels] += 1
         overtaken = votes[rows, labels] > votes[rows, self["labels"][rows]]
         self["labels"][rows[overtaken]] = labels[overtaken]
@@ -201,11 +247,15 @@ def unassigned(detections: Detections, threshold: float) -> Rows:
 
     Boxes without area can neither overlap nor start a track; they stay unmatched and are left out by `usable`.
     """
-    below = detections.scores < threshold
-    return np.where(below, Reason.BELOW_THRESHOLD, Reason.UNMATCHED).astype(np.int64)
+    return np.where(detections.scores < threshold, BELOW_THRESHOLD, UNMATCHED)
 
 
 def usable(detections: Detections, assigned: Rows) -> Rows:
     """Rows of the detections that are unmatched so far and have an area."""
-    size = detections.xyxy[:, 2:] - detections.xyxy[:, :2]
-    return np.flatnonzero((assigned == Reason.UNMATCHED) & (size > MIN_SIDE).all(axis=1))
+    return np.flatnonzero((assigned == UNMATCHED) & has_area(detections.xyxy))
+
+
+def has_area(xyxy: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(N,) which boxes (N, 4) are not thinner than `MIN_SIDE`."""
+    x1, y1, x2, y2 = xyxy.T
+    return np.asarray((x2 - x1 > MIN_SIDE) & (y2 - y1 > MIN_SIDE))

@@ -76,10 +76,11 @@ def test_distances_of_looks() -> None:
     looks = Looks()
     looks.append(np.eye(2, 3))
     other = np.array([[1.0, 0, 0], [0.6, 0.8, 0]])
-    rows = np.array([0, 1])
-    np.testing.assert_allclose(looks.distance(rows, other, "cosine"), [[0, 0.4], [1, 0.2]], atol=1e-12)
-    expected = np.linalg.norm(np.eye(2, 3)[:, None] - other, axis=2)
-    np.testing.assert_allclose(looks.distance(rows, other, "euclidean"), expected, atol=1e-12)
+    rows, columns = np.indices((2, 2)).reshape(2, -1)
+    vectors = other[columns]
+    np.testing.assert_allclose(looks.distances(rows, vectors, "cosine"), [0, 0.4, 1, 0.2], atol=1e-12)
+    expected = np.linalg.norm(np.eye(2, 3)[rows] - vectors, axis=1)
+    np.testing.assert_allclose(looks.distances(rows, vectors, "euclidean"), expected, atol=1e-12)
 
 
 def test_embeddings_are_needed_and_the_state_kept_when_refused() -> None:

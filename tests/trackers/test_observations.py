@@ -7,12 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from mot import motion
-from mot.assignment import Matches
+from mot.assignment import Matches, Pairs
 from mot.structures import Detections, Reason
 from mot.trackers import observations
 from mot.trackers.observations import XYSR, centre, corners
 from mot.trackers.ocsort import OCSORT, OCSORTConfig
-from mot.trackers.table import TrackTable
+from mot.trackers.table import Rows, TrackTable
 
 Array = NDArray[np.float64]
 BOX = np.array([100.0, 100.0, 140.0, 200.0])
@@ -70,46 +70,73 @@ def test_consistency_is_half_straight_on_and_minus_half_straight_back() -> None:
     table["direction"][0, 0] = [1.0, 0.0]
     ways = BOX + np.array([[9.0, 0, 9, 0], [-9, 0, -9, 0], [0, 9, 0, 9], [9, 9, 9, 9]])
     angles = observations.consistency(table, 3, centre, ways)
-    np.testing.assert_allclose(angles[0], [0.5, -0.5, 0.0, 0.25], atol=1e-3)
-    assert angles[1].tolist() == [0.0] * 4  # no direction yet
+    whole = angles(np.arange(2)[:, None], np.arange(4))
+    np.testing.assert_allclose(whole[0], [0.5, -0.5, 0.0, 0.25], atol=1e-3)
+    assert whole[1].tolist() == [0.0] * 4  # no direction yet
+    assert angles(np.array([0, 1, 0]), np.array([3, 0, 1])).tolist() == whole[[0, 1, 0], [3, 0, 1]].tolist()
+
+
+def pairs_of(overlap: Array) -> Pairs:
+    rows, columns = overlap.nonzero()
+    return Pairs(rows, columns, overlap[rows, columns])
 
 
 def test_first_match_asks_the_solver_only_where_the_threshold_leaves_a_choice() -> None:
-    all_may = np.ones((2, 2), np.bool_)
+    gains = np.array([[0.0, 5.0], [5.0, 0.0]])
 
-    def gain() -> Array:
-        return np.array([[0.0, 5.0], [5.0, 0.0]])
+    def match(overlap: list[list[float]]) -> Matches:
+        cells = np.array(overlap)
+        return observations.match_first(pairs_of(cells), cells.shape, 0.3, lambda r, c: gains[r, c])
 
-    clear = np.array([[0.5, 0.2], [0.2, 0.5]])
-    assert observations.match_first(clear, 0.3, all_may, gain).columns.tolist() == [0, 1]
-    unclear = np.array([[0.5, 0.4], [0.4, 0.5]])
-    assert observations.match_first(unclear, 0.3, all_may, gain).columns.tolist() == [1, 0]
+    assert match([[0.5, 0.2], [0.2, 0.5]]).columns.tolist() == [0, 1]
+    assert match([[0.5, 0.4], [0.4, 0.5]]).columns.tolist() == [1, 0]
     # what is matched is gated by the overlap alone, after the solve
-    thin = np.array([[0.5, 0.4], [0.2, 0.5]])
-    found = observations.match_first(thin, 0.3, all_may, gain)
+    found = match([[0.5, 0.4], [0.2, 0.5]])
     assert (found.rows.tolist(), found.columns.tolist()) == ([0], [1])
-    # a forbidden pair is neither above the threshold nor does its gain count
-    three = np.array([[0.5, 0.0, 0.4], [0.4, 0.0, 0.5]])
-    some = np.array([[True, True, False], [True, True, True]])
-    found = observations.match_first(three, 0.3, some, lambda: np.array([[0, 0, 9.0], [0, 0, 0]]))
-    assert found.columns.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_bound_on_the_gain_changes_nothing(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(30, 60, 2))
+    overlap = np.where(rng.random(shape) < 0.08, 0.3 * rng.random(shape), 0.0)
+    known = rng.permutation(min(shape))[: rng.integers(10, 30)]
+    overlap[known, known] = rng.uniform(0.4, 1, len(known))
+    overlap[0, 1] = overlap[0, 0] = 0.5  # or no solver were needed
+    gains, asked = rng.uniform(-0.1, 0.1, shape), list[int]()
+
+    def gain(rows: Rows, columns: Rows) -> Array:
+        asked.append(gains[rows, columns].size)
+        return np.asarray(gains[rows, columns])
+
+    bound, free = (observations.match_first(pairs_of(overlap), shape, 0.3, gain, b) for b in (0.1, np.inf))
+    assert bound.rows.tolist() == free.rows.tolist()
+    assert bound.columns.tolist() == free.columns.tolist()
+    assert sum(asked[:-1]) < asked[-1] == overlap.size  # with a bound not every cell is asked
 
 
 def test_second_match_takes_what_is_left_and_only_above_the_threshold() -> None:
     overlap = np.array([[0.9, 0.8, 0.55], [0.9, 0.6, 0.3], [0.9, 0.1, 0.2]])
     made = Matches(np.array([2]), np.array([0]))
-    may = np.ones((3, 3), np.bool_)
 
     def again(
-        threshold: float, loss: Array | None = None, candidates: tuple[int, ...] = (0, 1, 2)
+        threshold: float,
+        loss: Array | None = None,
+        candidates: tuple[int, ...] = (0, 1, 2),
+        tracks: tuple[bool, ...] = (True, True, True),
     ) -> set[object]:
-        chosen = np.array(candidates)
         found = observations.match_again(
-            made, chosen, threshold, may, lambda r, c: overlap[np.ix_(r, c)], loss
+            made,
+            np.array(tracks),
+            np.array(candidates),
+            threshold,
+            lambda r, c: pairs_of(overlap[np.ix_(r, c)]),
+            None if loss is None else lambda r, c: loss[r, c],
         )
         return set(zip(found.rows.tolist(), found.columns.tolist(), strict=True))
 
     assert again(0.3) == {(2, 0), (0, 2), (1, 1)}  # 0.55 + 0.6, not 0.8 + 0.3
+    assert again(0.3, tracks=(True, False, True)) == {(2, 0), (0, 1)}
     assert again(0.57) == {(2, 0), (1, 1)}
     assert again(0.8, candidates=(1,)) == {(2, 0)}  # none is above, so the equal one is not taken either
     assert again(0.79, candidates=(1,)) == {(2, 0), (0, 1)}
