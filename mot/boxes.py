@@ -153,23 +153,30 @@ def overlaps(a: Boxes, b: Boxes, extra: float = 0.0) -> Overlaps:
         rows = cells // max(len(b), 1)
         return Overlaps(rows, cells - rows * len(b), flat[cells])
     rows, columns = neighbours(a, b, extra)
+    iou_ = iou_of(a[rows], b[columns], extra)
+    meet = (iou_ > 0).nonzero()[0]
+    return Overlaps(rows[meet], columns[meet], iou_[meet])
+
+
+def iou_of(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
+    """(P,) intersection over union of each of `a` (P, 4) with its own of `b` (P, 4); see `iou`."""
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.T.copy(), b.T.copy()
     if extra:
-        ax2 += extra
-        ay2 += extra
-        bx2 += extra
-        by2 += extra
-    w = np.minimum(ax2[rows], bx2[columns])
-    w -= np.maximum(ax1[rows], bx1[columns])
-    h = np.minimum(ay2[rows], by2[columns])
-    h -= np.maximum(ay1[rows], by1[columns])
-    meet = np.flatnonzero((w > 0) & (h > 0))
-    rows, columns = rows[meet], columns[meet]
-    overlap = w[meet] * h[meet]
-    union = area(a, extra)[rows] + area(b, extra)[columns]
-    union -= overlap
-    overlap /= union
-    return Overlaps(rows, columns, overlap)
+        for edge in (ax2, ay2, bx2, by2):
+            edge += extra
+    w = np.minimum(ax2, bx2)
+    w -= np.maximum(ax1, bx1)
+    np.maximum(w, 0.0, out=w)
+    h = np.minimum(ay2, by2)
+    h -= np.maximum(ay1, by1)
+    np.maximum(h, 0.0, out=h)
+    w *= h
+    union = (ax2 - ax1) * (ay2 - ay1)
+    union += (bx2 - bx1) * (by2 - by1)
+    union -= w
+    np.maximum(union, TINY, out=union)
+    w /= union
+    return np.asarray(w)
 
 
 def neighbours(a: Boxes, b: Boxes, extra: float = 0.0) -> tuple[Rows, Rows]:

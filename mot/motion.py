@@ -20,6 +20,8 @@ take either kind; nobody pays for the coupled one before the first rotation.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -183,32 +185,50 @@ XYSR_MEASUREMENT = np.array([1.0, 1.0, 10.0, 10.0])
 
 # DeepSORT (nwojke/deep_sort): a filter over xyah. Standard deviations are shares of the box's height,
 # except those of the aspect ratio, which has no unit.
-_PER_HEIGHT = (1.0, 1.0, 0.0, 1.0)
+_PER_HEIGHT = np.array([1.0, 1.0, 0.0, 1.0])
 _POSITION, _VELOCITY = 1 / 20, 1 / 160
 
 
-def _variance(height: Array, *noise: tuple[float, float]) -> Array:
-    """(T, K, 4) variances of K noises (share, aspect_std): (share * height)^2, and aspect_std^2 for the ratio."""
-    std = np.multiply.outer(height, [[share * part for part in _PER_HEIGHT] for share, _ in noise])
-    std[:, :, 2] = [aspect_std for _, aspect_std in noise]
+class _Noise(NamedTuple):
+    """Standard deviations of K noises: `shares` (K, 4) of the height, and `aspect` (K,) of the aspect ratio."""
+
+    shares: Array
+    aspect: Array
+
+
+def _noise(*parts: tuple[float, float]) -> _Noise:
+    """Of a share of the height and a deviation of the aspect ratio each."""
+    shares, aspect = np.array(parts).T
+    return _Noise(np.multiply.outer(shares, _PER_HEIGHT), aspect)
+
+
+def _variance(height: Array, noise: _Noise) -> Array:
+    """(T, K, 4) variances: (share * height)^2, and aspect^2 for the aspect ratio."""
+    std = height[:, None, None] * noise.shares
+    std[:, :, 2] = noise.aspect
     return np.square(std, out=std)
+
+
+_START = _noise((2 * _POSITION, 1e-2), (10 * _VELOCITY, 1e-5))
+_PROCESS = _noise((_POSITION, 1e-2), (_VELOCITY, 1e-5))
+_MEASUREMENT = _noise((_POSITION, 1e-1))
 
 
 def xyah_start(height: Array) -> tuple[Array, Array]:
     """Variances of position and velocity of a filter just started on a box of `height` (T,)."""
-    both = _variance(height, (2 * _POSITION, 1e-2), (10 * _VELOCITY, 1e-5))
+    both = _variance(height, _START)
     return both[:, 0], both[:, 1]
 
 
 def xyah_process(height: Array) -> tuple[Array, Array]:
     """Process noise of position and velocity, from the heights (T,) before the prediction."""
-    both = _variance(height, (_POSITION, 1e-2), (_VELOCITY, 1e-5))
+    both = _variance(height, _PROCESS)
     return both[:, 0], both[:, 1]
 
 
 def xyah_measurement(height: Array) -> Array:
     """Measurement noise, from the predicted heights (T,)."""
-    return _variance(height, (_POSITION, 1e-1))[:, 0]
+    return _variance(height, _MEASUREMENT)[:, 0]
 
 
 # BoT-SORT (NirAharon/BoT-SORT): a filter over xywh, centre and size. Standard deviations are shares of the
