@@ -255,7 +255,7 @@ def score_whole(row: Whole, data: Path, folder: Path) -> dict[str, Triple]:
     (video,) = (data / file for file in row.video.files)
     tracker = Tracker.from_config(row.config, overrides=[*FIXED, *row.overrides])
     seen = Remembering(tracker, folder, [video])
-    tracked = tracker.track(video, observe=seen)
+    tracked = tracker.track(video, observe=seen, follow=seen.follow)
     text = "".join(format_tracks(frame.index, tracks) for frame, tracks in tracked)
     seen.keep()
     return {"vtest.avi": percent(counts_of(text, data / PETS))}
