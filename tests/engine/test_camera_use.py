@@ -311,11 +311,13 @@ class Remembered:
         self._folder = folder
         self.times = StageTimes()
 
-    def __call__(self, frames: Sequence[Frame], add: float = 0.0, **how: Any) -> list[bytes]:
+    def __call__(self, frames: Sequence[Frame], apart: Sequence[int] = (), **how: Any) -> list[bytes]:
+        """As plain tracking; in the frames `apart` the boxes lie a pixel further."""
+
         def shifted(frames: Sequence[Frame]) -> list[Detections]:
             return [
-                Detections(xyxy=found.xyxy + add, scores=found.scores, embeddings=found.embeddings)
-                for found in detector(frames)
+                Detections(xyxy=found.xyxy + (frame.index in apart), scores=found.scores)
+                for frame, found in zip(frames, detector(frames), strict=True)
             ]
 
         tracker = make(detector=shifted)
@@ -357,7 +359,7 @@ def test_what_could_not_be_told_is_kept_too(remembered: Remembered, tmp_path: Pa
 
 def test_other_boxes_and_other_neighbours_are_looked_at_again(remembered: Remembered) -> None:
     remembered(film())
-    for how in ({"add": 1.0}, {"stride": 2}, {"start": 3}):
+    for how in ({"apart": (4, 9)}, {"stride": 2}, {"start": 3}):
         remembered(film(), **how)
         assert remembered.asked, how
         remembered(film(), **how)
