@@ -16,19 +16,20 @@ every run. `tests/test_camera.py` holds both to half a pixel, `tools/bench/camer
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mot.config import AtLeast
 from mot.errors import InputError
 from mot.opencv import cv2
+from mot.perception.settings import CameraConfig
 
 Image = NDArray[np.uint8]
 Array = NDArray[np.float64]
 Mat = cv2.typing.MatLike
+
+LIBRARY = f"opencv {cv2.__version__}"  # another one may find other numbers
 
 MAX_SHIFT = 0.25  # of the longer side, for a corner of the picture: neither method follows as far
 
@@ -47,21 +48,6 @@ ECC_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-4)  # steps,
 ECC_BLUR = 1  # pixels, odd: none, because the pyramid has smoothed, and blurred people pull the picture along
 MIN_CORRELATION = 0.8  # 0.76 at most after a cut, from 0.83 in a crowd without boxes
 MAX_SHEAR = 0.02  # what an affine map has beyond a similarity; where the search went astray it is 0.1
-
-
-@dataclass(frozen=True)
-class CameraConfig:
-    """How the camera's motion is found.
-
-    Attributes:
-        method: `flow` follows corners; `ecc` aligns whole pictures, where there are no corners: slower, and what
-            moves outside of the boxes pulls it along.
-        max_side: pictures are reduced by a whole number until their longer side has at most so many pixels; more
-            is slower and more exact. None: 480 for `flow`, 240 for `ecc`.
-    """
-
-    method: Literal["flow", "ecc"] = "flow"
-    max_side: Annotated[int, AtLeast(32)] | None = None
 
 
 class View(NamedTuple):
