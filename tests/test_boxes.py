@@ -94,6 +94,33 @@ def test_overlaps_without_a_whole_array_are_those_with_one(scene: tuple[Array, A
             np.testing.assert_allclose(iou[order], whole[whole > 0], rtol=1e-12)
 
 
+@pytest.mark.parametrize("gap", [-0.5, 0.5])
+def test_neighbours_that_hardly_overlap_in_every_direction(gap: float) -> None:
+    """A grid of boxes, of which each overlaps those around it by half a pixel, or does so with the extra one."""
+    pitch, extra = 10 + gap, 1.0 if gap > 0 else 0.0
+    x, y = np.meshgrid(pitch * np.arange(9), pitch * np.arange(30))
+    grid = np.stack([x, y, x + 10, y + 10], axis=-1).reshape(-1, 4)
+    with pytest.MonkeyPatch.context() as patch:
+        for flat in (0, 10**6):
+            patch.setattr(boxes, "FLAT", flat)
+            rows, columns, _ = boxes.overlaps(grid, grid, extra)
+            found = set(zip(rows.tolist(), columns.tolist(), strict=True))
+            whole = boxes.iou(grid, grid, extra).nonzero()
+            assert found == set(zip(*(side.tolist() for side in whole), strict=True))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_overlaps_finer_than_the_rounding_of_places(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    left, end, wide = rng.uniform(-100, -50), rng.uniform(0, 1e-3), rng.uniform(5, 40)
+    b = np.array([[left, 0, left + 1, 10], [end - wide, 0, end, 10]])
+    a = np.array([[np.nextafter(end, -1), 0, 30, 10]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boxes, "DENSE", 0)
+        patch.setattr(boxes, "FLAT", 0)
+        assert boxes.overlaps(a, b).columns.tolist() == boxes.iou(a, b)[0].nonzero()[0].tolist() == [1]
+
+
 def test_neighbours_are_few_where_boxes_are_spread() -> None:
     x, y = np.meshgrid(np.arange(0, 3000, 30.0), np.arange(0, 3000, 30.0))
     grid = np.stack([x, y, x + 20, y + 20], axis=-1).reshape(-1, 4)

@@ -142,6 +142,7 @@ def test_second_match_takes_what_is_left_and_only_above_the_threshold() -> None:
     assert again(0.79, candidates=(1,)) == {(2, 0), (0, 1)}
     assert again(0.3, candidates=(2,)) == {(2, 0), (0, 2)}
     assert again(0.5, loss=np.array([[0.0, 0, 0], [0, 0.2, 0], [0, 0, 0]])) == {(2, 0), (0, 1)}
+    assert again(0.38, loss=np.full((3, 3), 0.2)) == {(2, 0), (1, 1)}  # 0.4 is enough, 0.35 is not
 
 
 def test_whole_steps_are_predictions_and_a_skipped_frame_is_no_miss() -> None:

@@ -24,14 +24,18 @@ def table(count: int = 3) -> TrackTable:
 
 def test_spawn_and_keep() -> None:
     made = table()
+    made["misses"] = [1.0, 2.0, 3.0]
     made.keep(np.array([True, False, True]))
     rows = made.spawn(np.array([1]), seen([0, 4]), TrackState.CONFIRMED, mean=[[7, 7]])
     assert rows.tolist() == [2]
     assert made["ids"].tolist() == [1, 3, 4]
+    assert made["misses"].tolist() == [1, 3, 0]
     assert made["mean"].tolist() == [[0, 1], [4, 5], [7, 7]]
     assert made["labels"].tolist() == [0, 0, 4]
     assert made["votes"].tolist() == [[1, 0, 0, 0, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 1]]
     assert len(made) == 3
+    made.keep(np.array([False, True, True]))
+    assert made["votes"].tolist() == [[1, 0, 0, 0, 0], [0, 0, 0, 0, 1]]
 
 
 def test_columns_are_set_in_place_only() -> None:

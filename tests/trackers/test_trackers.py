@@ -205,6 +205,17 @@ def test_deepsort_finds_a_track_again_by_its_look_where_overlap_cannot() -> None
     assert tracker.update(stranger).assigned.tolist() == [3]
 
 
+def test_deepsort_searches_all_looks_where_two_tracks_want_one_detection() -> None:
+    """The newest looks are both near enough, and the wrong one is nearer."""
+    same, turned, other = np.array([[1, 0, 0], [0.85, 0.527, 0], [0.9, 0, 0.436]], np.float32)
+    apart = np.array([[10.0, 10, 30, 50], [14, 10, 34, 50]])
+    tracker = DeepSORT()
+    for look in (same, same, same, turned):
+        tracker.update(still(2, xyxy=apart, embeddings=np.stack([look, other])))
+    between = tracker.update(still(1, xyxy=apart[:1] + [[2.0, 0, 2, 0]], embeddings=same[None]))
+    assert between.assigned.tolist() == [1]
+
+
 def test_deepsort_shows_a_track_missed_once_where_it_is_predicted() -> None:
     tracker = DeepSORT()
     run(tracker, [still()] * 5)

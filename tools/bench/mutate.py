@@ -1,9 +1,10 @@
 """One wrong rule at a time, in a copy of the package: the tests must notice every one.
 
-    tools/mutate [--only TRACKER…]
+    tools/mutate [--only NAME…]
 
-Prints a line a rule; exit status 1 if one survives. The golden numbers are tried first, then all tests of the trackers
-(with the reference runs, where ../shared is there).
+NAME is a tracker, or a module that they share. Prints a line a rule; exit status 1 if one survives. A tracker's rules
+must be noticed by its own tests: the golden numbers are tried first, then the others (with the reference runs, where
+../shared is there). Those of a module must be noticed by the module's.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Mutant(NamedTuple):
-    """A wrong rule: in `file` of mot/, `old` (which stands there) becomes `new`."""
+    """A wrong rule of a tracker or module: in `file` of mot/, `old` (which stands there once) becomes `new`."""
 
-    tracker: str
+    name: str
     rule: str
     file: str
     old: str
@@ -45,77 +46,138 @@ RUNS_OF = {
     "DeepOCSORT": ["deepocsort"],
     "HybridSORT": ["hybridsort"],
 }
+# The tests of what several trackers share.
+TESTS_OF = {
+    "assignment": ["tests/test_assignment.py"],
+    "boxes": ["tests/test_boxes.py"],
+    "motion": ["tests/test_motion.py"],
+    "appearance": ["tests/test_appearance.py"],
+    "gate": ["tests/trackers/test_gate.py"],
+    "observations": ["tests/trackers/test_observations.py"],
+    "table": ["tests/trackers/test_table.py"],
+}
 SORT, DEEP, FAMILY = "trackers/sort.py", "trackers/deep.py", "trackers/bytefamily.py"
-OC = "trackers/observations.py"
-LIMITED = "assignment.match_limited(cost, limit)"
-CLAMPED = "assignment.match_clamped(cost[np.ix_(rows, left)], max_cost)"
-INSIDE = (
-    "assignment.match(-(overlap + np.where(possible, gain(), 0.0)), np.inf)",
-    "assignment.match_limited(1 - (overlap + np.where(possible, gain(), 0.0)), 1 - threshold)",
+BYTE, BOT, JDE, STRONG = (
+    "trackers/bytetrack.py",
+    "trackers/botsort.py",
+    "trackers/jde.py",
+    "trackers/strongsort.py",
 )
-LOST_TOO = ("state == TrackState.CONFIRMED), first.rows", "state != TrackState.TENTATIVE), first.rows")
+OC, OCSORT, DEEPOC, HYBRID = (
+    "trackers/observations.py",
+    "trackers/ocsort.py",
+    "trackers/deepocsort.py",
+    "trackers/hybridsort.py",
+)
+ASSIGNMENT, BOXES, MOTION, APPEARANCE = "assignment.py", "boxes.py", "motion.py", "appearance.py"
+GATE, TABLE = "trackers/gate.py", "trackers/table.py"
+# What is wrong in the same way for several.
+LATE = (
+    "found = assignment.heaviest(pairs, (len(tracks), len(detections)))\n",
+    "found = assignment.heaviest(pairs._replace(weight=pairs.weight + 1.0), (len(tracks), len(detections)))\n"
+    "    found = found.where(found.weight >= 1.0)\n",
+)
+UNFUSED = (
+    "gain = pairs.weight if scores is None else pairs.weight * scores[pairs.columns]",
+    "gain = pairs.weight",
+)
+LOST_TOO = ('known &= table["state"] == CONFIRMED', 'known &= table["state"] != TENTATIVE')
+LOOSE = (".where(distance <= LIMIT)", ".where(distance <= np.inf)")
+PIXEL_MORE = ("motion.X]), xyxy[left])", "motion.X]), xyxy[left], 1.0)")
+UNCLAMPED = (
+    """left = affordable(left._replace(weight=cost(left)), max_cost) if len(left.rows) else left
+        while len(left.rows):
+            turns = turn[left.rows]
+            now = turns == turns.min()
+            found = assignment.heaviest(left.where(now), shape)
+""",
+    """left = left._replace(weight=1e3 - cost(left)) if len(left.rows) else left
+        while len(left.rows):
+            turns = turn[left.rows]
+            now = turns == turns.min()
+            found = assignment.heaviest(left.where(now), shape)
+            found = found.where(found.weight >= 1e3 - max_cost)
+""",
+)
+INSIDE = (
+    "found = pairs.of(assignment.heaviest_of_all(pairs, shape, gain, bound), shape[0])",
+    "worth = pairs._replace(weight=pairs.weight + gain(pairs.rows, pairs.columns) - threshold)\n"
+    "    found = pairs.of(assignment.matches(assignment.heaviest(worth, shape)), shape[0])",
+)
+PREDICTED = (
+    "observations.near(table, observations.predicted(table), detections, aware)",
+    "observations.near(table, observations.predicted(table), detections, aware, lambda a, b: observations.boxes.overlaps(a, b, 1.0))",
+)
+LAST_AGAIN = (
+    "return observations.match_again(made, known, strong, least, near)",
+    "return observations.match_again(made, known, faint, least, near)",
+)
 MUTANTS = (
-    Mutant("SORT", "IoU + 1 pixel", SORT, "boxes.iou(predicted, xyxy)", "boxes.iou(predicted, xyxy, 1.0)"),
+    Mutant("SORT", "IoU + 1 pixel", SORT, "boxes.overlaps(predicted, xyxy)", "boxes.overlaps(predicted, xyxy, 1.0)"),
     Mutant(
         "SORT",
         "gate inside the solve",
         SORT,
-        "assignment.match_iou(iou, self.config.iou_threshold)",
-        "assignment.match_limited(1 - iou, 1 - self.config.iou_threshold)",
+        "return assignment.match_iou(pairs, (len(predicted), len(xyxy)), self.config.iou_threshold)",
+        "pairs = pairs._replace(weight=pairs.weight - self.config.iou_threshold)\n"
+        "        return assignment.matches(assignment.heaviest(pairs, (len(predicted), len(xyxy))))",
     ),
     Mutant("SORT", "one frame more", SORT, "<= self.config.max_age)", "<= self.config.max_age + 1)"),
     Mutant("SORT", "one frame less", SORT, "<= self.config.max_age)", "< self.config.max_age)"),
     Mutant("SORT", "hits not in a row", SORT, '["misses"] > 0] = 0', '["misses"] > 1] = 0'),
-    Mutant("DeepSORT", "IoU + 1 pixel", DEEP, "boxes.iou(predicted, xyxy[left])", "boxes.iou(predicted, xyxy[left], 1.0)"),
+    Mutant("DeepSORT", "IoU + 1 pixel", DEEP, *PIXEL_MORE),
     # a limit inside the solve would be no wrong rule here: with clamped costs it comes to the same
-    Mutant("DeepSORT", "oldest first", DEEP, "for age in ages]", "for age in ages[::-1]]"),
+    Mutant("DeepSORT", "oldest first", "trackers/deepsort.py", 'match_in_turn(pairs, table["misses"]', 'match_in_turn(pairs, -table["misses"]'),
     Mutant("DeepSORT", "overlap for the long lost", DEEP, '(table["misses"] <= dt)', '(table["misses"] <= dt + 1)'),
     # DeepSORT's age is decided by the cascade: a track dropped one frame earlier or later could not be matched anyway
-    Mutant("DeepSORT", "one frame less", DEEP, "(misses <= max_age)", "(misses < max_age)"),
-    Mutant("DeepSORT", "no motion gate", DEEP, "distance > CHI2_95[4]", "distance > np.inf"),
-    Mutant("DeepSORT", "one look forgotten", "appearance.py", "% self._budget] = unit", "% max(1, self._budget - 1)] = unit"),
+    Mutant("DeepSORT", "one frame less", "trackers/deepsort.py", '(table["misses"] <= config.max_age)', '(table["misses"] < config.max_age)'),
+    Mutant("DeepSORT", "no motion gate", GATE, *LOOSE),
+    Mutant("DeepSORT", "one look forgotten", APPEARANCE, "% self._budget] = vectors", "% max(1, self._budget - 1)] = vectors"),
+    Mutant("DeepSORT", "taken detections stay free", DEEP, "free[found.columns] = False", "free[found.columns] = True"),
+    Mutant("DeepSORT", "newest look is enough for all", "trackers/deepsort.py", "np.where(deep.alone(some), limit, -np.inf)", "np.full(len(some.rows), limit)"),
+    Mutant("DeepSORT", "newest look is enough for single tracks", DEEP, "(np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)", "np.bincount(rows)[rows] == 1"),
     Mutant("ByteTrack", "IoU of plain boxes", FAMILY, "_PIXEL = 1.0", "_PIXEL = 0.0"),
-    Mutant("ByteTrack", "gate after the solve", FAMILY, LIMITED, "assignment.match(cost, limit)"),
-    Mutant("ByteTrack", "no score fusion", FAMILY, "return 1.0 - (1.0 - distance) * scores", "return distance"),
-    Mutant("ByteTrack", "fused in the low band", "trackers/bytetrack.py", "low_match_threshold, False)", "low_match_threshold, True)"),
-    Mutant("ByteTrack", "low band for lost tracks", "trackers/bytetrack.py", *LOST_TOO),
-    Mutant("ByteTrack", "tentative tracks first", "trackers/bytetrack.py", "state != TrackState.TENTATIVE)\n        first", "state != 99)\n        first"),
+    Mutant("ByteTrack", "gate after the solve", FAMILY, *LATE),
+    Mutant("ByteTrack", "no score fusion", FAMILY, *UNFUSED),
+    Mutant("ByteTrack", "fused in the low band", BYTE, "low, config.low_match_threshold)", "low, config.low_match_threshold, scores)"),
+    Mutant("ByteTrack", "low band for lost tracks", BYTE, *LOST_TOO),
+    Mutant("ByteTrack", "tentative tracks first", BYTE, "known, used = ~tentative,", "known, used = tentative | ~tentative,"),
     Mutant("ByteTrack", "one frame more", FAMILY, "misses >= limit + 2", "misses >= limit + 3"),
     Mutant("ByteTrack", "one frame less", FAMILY, "misses >= limit + 2", "misses >= limit + 1"),
     Mutant("ByteTrack", "an expired track is forgiven", FAMILY, '(confirmed & table["expired"])', "(confirmed & ~confirmed)"),
-    Mutant("ByteTrack", "tentative tracks predicted", FAMILY, 'moving = table["state"] != TrackState.TENTATIVE', 'moving = table["state"] != 99'),
+    Mutant("ByteTrack", "tentative tracks predicted", FAMILY, 'moving = table["state"] != TENTATIVE', 'moving = table["state"] != 99'),
     Mutant("ByteTrack", "duplicates stay", FAMILY, "DUPLICATE_DISTANCE = 0.15", "DUPLICATE_DISTANCE = 0.0"),
     Mutant("ByteTrack", "height goes on changing", FAMILY, "resting=slice(3, 4)", "resting=slice(0, 0)"),
-    Mutant("BoTSORT", "low band for lost tracks", "trackers/botsort.py", *LOST_TOO),
-    Mutant("BoTSORT", "looks not halved", "trackers/botsort.py", '"cosine") / 2', '"cosine")'),
-    Mutant("BoTSORT", "confirmed tracks only", "trackers/botsort.py", "!= TrackState.LOST)\n        return", "== TrackState.CONFIRMED)\n        return"),
-    Mutant("BoTSORT", "camera not followed", "trackers/botsort.py", "if moved is not None:", "if moved is None and steps == []:"),
-    Mutant("BoTSORT", "width goes on changing", "trackers/botsort.py", "resting=slice(2, 4)", "resting=slice(3, 4)"),
+    Mutant("BoTSORT", "low band for lost tracks", BOT, *LOST_TOO),
+    Mutant("BoTSORT", "looks not halved", BOT, "looks[pairs.columns]) / 2", "looks[pairs.columns])"),
+    Mutant("BoTSORT", "confirmed tracks only", BOT, '(self._table["state"] != LOST)', '(self._table["state"] == CONFIRMED)'),
+    Mutant("BoTSORT", "camera not followed", BOT, "if moved is not None:", "if moved is None and steps == []:"),
+    Mutant("BoTSORT", "width goes on changing", BOT, "resting=slice(2, 4)", "resting=slice(3, 4)"),
     Mutant("JDETracker", "Euclid squared", FAMILY, "np.sqrt(2.0 * cosine)", "2.0 * cosine"),
-    Mutant("JDETracker", "score renewed when found", "trackers/jde.py", "renew_found=False", "renew_found=True"),
-    Mutant("JDETracker", "no motion gate", "trackers/jde.py", "> CHI2_95[4]", "> 1e9"),
-    Mutant("JDETracker", "overlap for lost tracks", "trackers/jde.py", *LOST_TOO),
-    Mutant("StrongSORT", "noise not by score", "trackers/strongsort.py", "if self.config.nsa:", "if not self.config.nsa:"),
-    Mutant("StrongSORT", "motion not mixed in", "trackers/strongsort.py", "if self.config.mc else 1.0", "if not self.config.mc else 1.0"),
-    Mutant("StrongSORT", "newest look only", "trackers/strongsort.py", "alpha * before + (1 - alpha) * unit(vectors)", "unit(vectors)"),
-    Mutant("StrongSORT", "camera not followed", "trackers/strongsort.py", "if affine is not None:", "if affine is None and steps == []:"),
-    Mutant("OCSORT", "IoU + 1 pixel", "trackers/ocsort.py", "boxes.iou(places, xyxy[strong])", "boxes.iou(places, xyxy[strong], 1.0)"),
+    Mutant("JDETracker", "score renewed when found", JDE, "renew_found=False", "renew_found=True"),
+    Mutant("JDETracker", "no motion gate", GATE, *LOOSE),
+    Mutant("JDETracker", "overlap for lost tracks", JDE, *LOST_TOO),
+    Mutant("StrongSORT", "noise not by score", STRONG, "if self.config.nsa:", "if not self.config.nsa:"),
+    Mutant("StrongSORT", "motion not mixed in", STRONG, "if config.mc else 1.0", "if not config.mc else 1.0"),
+    Mutant("StrongSORT", "newest look only", STRONG, "return unit(alpha * before + (1 - alpha) * vectors)", "return vectors"),
+    Mutant("StrongSORT", "camera not followed", STRONG, "if affine is not None:", "if affine is None and steps == []:"),
+    Mutant("OCSORT", "IoU + 1 pixel", OCSORT, *PREDICTED),
     Mutant("OCSORT", "gate inside the solve", OC, *INSIDE),
-    Mutant("OCSORT", "no direction", OC, "np.where(possible, gain(), 0.0)", "0.0"),
-    Mutant("OCSORT", "no re-update", OC, "back = missed[rows] & known[rows]", "back = missed[rows] & ~missed[rows]"),
-    Mutant("OCSORT", "one frame more", "trackers/ocsort.py", "<= config.max_age)", "<= config.max_age + 1)"),
-    Mutant("OCSORT", "low band last", "trackers/ocsort.py", "made,\n            strong,", "made,\n            faint,"),
+    Mutant("OCSORT", "no direction", OC, "(pairs, shape, gain, bound)", "(pairs, shape, lambda r, c: 0.0 * gain(r, c), bound)"),
+    Mutant("OCSORT", "no re-update", OC, "back = missed[rows]\n", "back = missed[rows] & ~missed[rows]\n"),
+    Mutant("OCSORT", "one frame more", OCSORT, "<= config.max_age)", "<= config.max_age + 1)"),
+    Mutant("OCSORT", "low band last", OCSORT, *LAST_AGAIN),
     Mutant("OCSORT", "observations one frame older", OC, ">= table.time - delta_t - EPSILON", ">= table.time - delta_t - 1 - EPSILON"),
-    Mutant("DeepOCSORT", "IoU + 1 pixel", "trackers/deepocsort.py", "predicted(table), xyxy[strong])", "predicted(table), xyxy[strong], 1.0)"),
-    Mutant("DeepOCSORT", "no adaptive weights", "trackers/deepocsort.py", "if self.config.adaptive_weights:", "if not self.config.adaptive_weights:"),
-    Mutant("DeepOCSORT", "looks without trust", "trackers/deepocsort.py", "(1 - least) * (1 - trust)", "(1 - least) * trust"),
-    Mutant("DeepOCSORT", "one frame more", "trackers/deepocsort.py", "<= config.max_age)", "<= config.max_age + 1)"),
-    Mutant("DeepOCSORT", "camera not followed", "trackers/deepocsort.py", "if affine is not None:", "if affine is None and steps == []:"),
-    Mutant("HybridSORT", "plain IoU", "trackers/hybridsort.py", "return np.asarray(ratio * boxes.iou(a, b))", "return boxes.iou(a, b)"),
-    Mutant("HybridSORT", "no TCM", "trackers/hybridsort.py", "- tcm[:, strong]", "- 0 * tcm[:, strong]"),
-    Mutant("HybridSORT", "no TCM in the low band", "trackers/hybridsort.py", "            tcm_byte,\n", "            0 * tcm_byte,\n"),
-    Mutant("HybridSORT", "one frame more", "trackers/hybridsort.py", "<= config.max_age)", "<= config.max_age + 1)"),
-    Mutant("DeepSORT", "not clamped", DEEP, CLAMPED, "assignment.match(np.minimum(cost[np.ix_(rows, left)], 1e3), max_cost)"),
+    Mutant("DeepOCSORT", "IoU + 1 pixel", DEEPOC, *PREDICTED),
+    Mutant("DeepOCSORT", "no adaptive weights", DEEPOC, "if self.config.adaptive_weights:", "if not self.config.adaptive_weights:"),
+    Mutant("DeepOCSORT", "looks without trust", DEEPOC, "(1 - least) * (1 - trust)", "(1 - least) * trust"),
+    Mutant("DeepOCSORT", "one frame more", DEEPOC, "<= config.max_age)", "<= config.max_age + 1)"),
+    Mutant("DeepOCSORT", "camera not followed", DEEPOC, "if affine is not None:", "if affine is None and steps == []:"),
+    Mutant("HybridSORT", "plain IoU", HYBRID, "iou * (common / whole))", "iou)"),
+    Mutant("HybridSORT", "no TCM", HYBRID, "- tcm(rows, strong[columns])", "- 0 * tcm(rows, strong[columns])"),
+    Mutant("HybridSORT", "no TCM in the low band", HYBRID, "near, tcm_byte)", "near)"),
+    Mutant("HybridSORT", "one frame more", HYBRID, "<= config.max_age)", "<= config.max_age + 1)"),
+    Mutant("DeepSORT", "not clamped", DEEP, *UNCLAMPED),
     Mutant("SORT", "one prediction less", SORT, "        motion.predict(", "        dt > 9 and motion.predict("),
     Mutant("DeepSORT", "one prediction less", DEEP, "    motion.predict(", "    dt > 9 and motion.predict("),
     Mutant("StrongSORT", "one prediction less", DEEP, "    motion.predict(", "    dt > 9 and motion.predict("),
@@ -126,20 +188,70 @@ MUTANTS = (
     Mutant("DeepOCSORT", "one prediction less", OC, "        motion.predict(bank, process[0]", "        step > 9 and motion.predict(bank, process[0]"),
     Mutant("HybridSORT", "one prediction less", OC, "        motion.predict(bank, process[0]", "        step > 9 and motion.predict(bank, process[0]"),
     Mutant("BoTSORT", "IoU of plain boxes", FAMILY, "_PIXEL = 1.0", "_PIXEL = 0.0"),
-    Mutant("BoTSORT", "gate after the solve", FAMILY, LIMITED, "assignment.match(cost, limit)"),
+    Mutant("BoTSORT", "gate after the solve", FAMILY, *LATE),
     Mutant("BoTSORT", "one frame more", FAMILY, "misses >= limit + 2", "misses >= limit + 3"),
     Mutant("JDETracker", "IoU of plain boxes", FAMILY, "_PIXEL = 1.0", "_PIXEL = 0.0"),
-    Mutant("JDETracker", "gate after the solve", FAMILY, LIMITED, "assignment.match(cost, limit)"),
+    Mutant("JDETracker", "gate after the solve", FAMILY, *LATE),
     Mutant("JDETracker", "one frame more", FAMILY, "misses >= limit + 2", "misses >= limit + 3"),
-    Mutant("BoTSORT", "no score fusion", FAMILY, "return 1.0 - (1.0 - distance) * scores", "return distance"),
-    Mutant("StrongSORT", "IoU + 1 pixel", DEEP, "boxes.iou(predicted, xyxy[left])", "boxes.iou(predicted, xyxy[left], 1.0)"),
-    Mutant("StrongSORT", "not clamped", DEEP, CLAMPED, "assignment.match(np.minimum(cost[np.ix_(rows, left)], 1e3), max_cost)"),
-    Mutant("StrongSORT", "one frame more", DEEP, "TrackState.CONFIRMED, max_age, 0)", "TrackState.CONFIRMED, max_age + 1, 0)"),
+    Mutant("BoTSORT", "no score fusion", FAMILY, *UNFUSED),
+    Mutant("BoTSORT", "no score fusion beside looks", BOT, *UNFUSED),
+    Mutant("StrongSORT", "IoU + 1 pixel", DEEP, *PIXEL_MORE),
+    Mutant("StrongSORT", "not clamped", DEEP, *UNCLAMPED),
+    Mutant("StrongSORT", "one frame more", DEEP, "== CONFIRMED, max_age, 0)", "== CONFIRMED, max_age + 1, 0)"),
     Mutant("StrongSORT", "overlap for the long lost", DEEP, '(table["misses"] <= dt)', '(table["misses"] <= dt + 1)'),
+    Mutant("StrongSORT", "no motion gate", GATE, *LOOSE),
     Mutant("DeepOCSORT", "gate inside the solve", OC, *INSIDE),
     Mutant("HybridSORT", "gate inside the solve", OC, *INSIDE),
-    Mutant("DeepOCSORT", "last observation unused", "trackers/deepocsort.py", "possible & known[:, None]", "possible & ~known[:, None]"),
-    Mutant("HybridSORT", "low band last", "trackers/hybridsort.py", "made,\n            strong,", "made,\n            faint,"),
+    Mutant("DeepOCSORT", "last observation unused", DEEPOC, "made.columns]), known, strong", "made.columns]), ~known, strong"),
+    Mutant("HybridSORT", "low band last", HYBRID, *LAST_AGAIN),
+    Mutant("assignment", "solver where the gate leaves no choice", ASSIGNMENT, "if one_to_one(above, shape):", "if False:"),
+    Mutant("assignment", "one to one in rows only", ASSIGNMENT, "and np.count_nonzero(_member(columns, shape[1])) == len(rows)", ""),
+    Mutant("assignment", "pairs worth nothing are made", ASSIGNMENT, "worth = pairs.weight > 0\n", "worth = pairs.weight > -np.inf\n"),
+    Mutant("assignment", "alone in the row only", ASSIGNMENT, "[pairs.rows] * np.bincount(pairs.columns)[pairs.columns] == 1", "[pairs.rows] == 1"),
+    Mutant("assignment", "alone in the column only", ASSIGNMENT, "alone = np.bincount(pairs.rows)[pairs.rows] * np", "alone = np"),
+    Mutant("assignment", "no margin", ASSIGNMENT, "rivals + bound + MARGIN", "rivals + bound"),
+    Mutant("assignment", "rivals of the row only", ASSIGNMENT, "[rows] + _best(columns, below, shape[1], bound)[columns]", "[rows]"),
+    Mutant("assignment", "rivals of the column only", ASSIGNMENT, "rivals = _best(rows, below, shape[0], bound)[rows] + ", "rivals = "),
+    Mutant("assignment", "the greater rival only", ASSIGNMENT, "rivals = _best(rows, below, shape[0], bound)[rows] + _best(columns, below, shape[1], bound)[columns]", "rivals = np.maximum(_best(rows, below, shape[0], bound)[rows], _best(columns, below, shape[1], bound)[columns])"),
+    Mutant("assignment", "ties not hidden", ASSIGNMENT, "(alone == 1)", "(alone >= 1)"),
+    Mutant("assignment", "ties hidden in rows only", ASSIGNMENT, "\n        * np.bincount(columns[top], minlength=shape[1])[columns]", ""),
+    Mutant("assignment", "ties hidden in columns only", ASSIGNMENT, "np.bincount(rows[top], minlength=shape[0])[rows]\n        * ", ""),
+    Mutant("assignment", "settled columns stay", ASSIGNMENT, "(partner[pairs.rows] < 0) & ~_member(pairs.columns[sure], shape[1])[pairs.columns]", "partner[pairs.rows] < 0"),
+    Mutant("assignment", "settled rows stay", ASSIGNMENT, "(partner[pairs.rows] < 0) & ~_member", "~_member"),
+    Mutant("assignment", "the gain's bound ignored", ASSIGNMENT, "_settle(weighed, shape, bound, partner)", "_settle(weighed, shape, 0.0, partner)"),
+    Mutant("assignment", "a pair's own bound ignored", ASSIGNMENT, "rivals + bound + MARGIN", "rivals + MARGIN"),
+    Mutant("assignment", "settled without the gain", ASSIGNMENT, "weight=pairs.weight + gain(pairs.rows, pairs.columns))", "weight=pairs.weight)"),
+    Mutant("boxes", "no pixel more for neighbours", BOXES, "neighbours(a, b, extra)", "neighbours(a, b)"),
+    Mutant("boxes", "flat: no pixel more to the left", BOXES, "meet = (ax1 - extra)[:, None] < bx2", "meet = ax1[:, None] < bx2"),
+    Mutant("boxes", "flat: no pixel more below", BOXES, "meet &= (ay2 + extra)[:, None] > by1", "meet &= ay2[:, None] > by1"),
+    Mutant("boxes", "strips: the first left out", BOXES, "first = np.floor((ay1 - size_b[1] - extra) / height)", "first = np.floor(ay1 / height)"),
+    Mutant("boxes", "strips: the last left out", BOXES, "- first).astype(np.int64) + 1\n", "- first).astype(np.int64)\n"),
+    Mutant("boxes", "strips: no pixel more above", BOXES, "(ay1 - size_b[1] - extra) / height", "(ay1 - size_b[1]) / height"),
+    Mutant("boxes", "strips: no pixel more below", BOXES, "np.floor((ay2 + extra) / height)", "np.floor(ay2 / height)"),
+    Mutant("boxes", "strips: no pixel more to the left", BOXES, "(size_b[0] + extra + left)", "(size_b[0] + left)"),
+    Mutant("boxes", "strips: no pixel more to the right", BOXES, "ax2 + (extra - left)", "ax2 - left"),
+    Mutant("boxes", "strips: no hair", BOXES, "hair = 1e-9 * stride", "hair = 0.0"),
+    Mutant("boxes", "strips: a hair less", BOXES, "hair = 1e-9 * stride", "hair = -1e-9 * stride"),
+    Mutant("boxes", "strips: runs reach into the next", BOXES, "stride = 2.0 * (right - left) + 1.0", "stride = 0.5 * (right - left) + 1.0"),
+    Mutant("motion", "a whole frame without covariance", MOTION, "bank[:, PXX] += 2 * bank[:, PXV] + bank[:, PVV] + q_x", "bank[:, PXX] += bank[:, PVV] + q_x"),
+    Mutant("motion", "covariance not corrected", MOTION, "bank[:, both] -= gain[:, :1] * bank[:, both]", "bank[:, PXX] -= gain[:, 0] * bank[:, PXX]"),
+    Mutant("appearance", "newest look is enough", APPEARANCE, "far = (made > enough)", "far = (made > np.inf)"),
+    Mutant("appearance", "another look than the newest", APPEARANCE, "(self._count[rows] - 1) % self._budget", "self._count[rows] % self._budget"),
+    Mutant("appearance", "empty places are looks", APPEARANCE, "[np.arange(capacity) >= count[:, None]] = -np.inf", "[np.arange(capacity) > count[:, None]] = -np.inf"),
+    Mutant("appearance", "the newest, not the nearest", APPEARANCE, "np.partition(alike, max(capacity - nearest, 0), axis=1)", "alike"),
+    Mutant("gate", "no gate", GATE, *LOOSE),
+    Mutant("gate", "the limit itself is outside", GATE, ".where(distance <= LIMIT)", ".where(distance < LIMIT)"),
+    Mutant("gate", "three coordinates", GATE, "distance = gap.sum(axis=1)", "distance = gap[:, :3].sum(axis=1)"),
+    Mutant("gate", "no noise", GATE, "bank[:, motion.PXX] + noise", "bank[:, motion.PXX] + 0 * noise"),
+    Mutant("gate", "reach of one deviation", GATE, "np.sqrt(LIMIT * spread[:, :2])", "np.sqrt(spread[:, :2])"),
+    Mutant("gate", "reach as wide as high", GATE, "reach = np.sqrt(LIMIT * spread[:, :2])", "reach = np.sqrt(LIMIT * spread[:, 1:2])"),
+    Mutant("observations", "the bound not handed on", OC, "heaviest_of_all(pairs, shape, gain, bound)", "heaviest_of_all(pairs, shape, gain)"),
+    Mutant("observations", "overlap and gain are gated", OC, "found = pairs.of(assignment.heaviest_of_all(pairs, shape, gain, bound), shape[0])\n", "found = pairs.of(assignment.heaviest_of_all(pairs, shape, gain, bound), shape[0])\n    found = found._replace(weight=found.weight + gain(found.rows, found.columns))\n"),
+    Mutant("observations", "the loss is not gated", OC, "found._replace(weight=found.weight + gain(found.rows, found.columns))", "found"),
+    Mutant("observations", "the virtual path ends a frame early", OC, "(passed < gap).nonzero()", "(passed < gap - 1).nonzero()"),
+    Mutant("table", "one block loses its rows", TABLE, "[block[:, rows] for block in self._blocks]", "[block[:, rows if block is self._blocks[0] else slice(len(rows))] for block in self._blocks]"),
+    Mutant("table", "wide columns keep their rows", TABLE, "column[rows] for name", "column[: len(rows)] for name"),
+    Mutant("table", "new votes are no column of the table", TABLE, 'self._columns["votes"] = self._wide["votes"] = votes', 'self._columns["votes"] = votes'),
 )  # fmt: skip
 
 
@@ -154,22 +266,24 @@ def survives(mutant: Mutant) -> bool:
             (Path(folder) / "shared").symlink_to(ROOT.parent / "shared")
         path = copy / "mot" / mutant.file
         text = path.read_text(encoding="utf-8")
-        if text.count(mutant.old) < 1:
+        if text.count(mutant.old) != 1:
             raise SystemExit(
-                f"mutate: {mutant.tracker}, {mutant.rule}: {mutant.old!r} is not in {mutant.file}"
+                f"mutate: {mutant.name}, {mutant.rule}: {mutant.old!r} is not once in {mutant.file}"
             )
         path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
-        return all(passes(copy, *selection) for selection in selections(mutant.tracker))
+        return all(passes(copy, *selection) for selection in selections(mutant.name))
 
 
-def selections(tracker: str) -> list[list[str]]:
-    """The tests that speak of one tracker, the quick ones first: a rule must be held by its own."""
-    module = f"test_{tracker.lower().removesuffix('tracker')}"
+def selections(name: str) -> list[list[str]]:
+    """The tests that speak of one tracker or module, the quick ones first: a rule must be held by its own."""
+    if name in TESTS_OF:
+        return [TESTS_OF[name]]
+    module = f"test_{name.lower().removesuffix('tracker')}"
     own = [path for path in (f"tests/trackers/{module}.py",) if (ROOT / path).exists()]
     return [
-        ["tests/trackers/test_golden.py", "-k", f"[{tracker}"],
-        ["tests/trackers/test_trackers.py", *own, "-k", f"[{tracker}] or -{tracker}] or {module}"],
-        ["tests/trackers/test_reference_runs.py", "-k", " or ".join(RUNS_OF[tracker])],
+        ["tests/trackers/test_golden.py", "-k", f"[{name}"],
+        ["tests/trackers/test_trackers.py", *own, "-k", f"[{name}] or -{name}] or {module}"],
+        ["tests/trackers/test_reference_runs.py", "-k", " or ".join(RUNS_OF[name])],
     ]
 
 
@@ -190,13 +304,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="tools/mutate", description="Try one wrong rule at a time on the tests."
     )
-    parser.add_argument("--only", nargs="+", metavar="TRACKER")
+    parser.add_argument("--only", nargs="+", metavar="NAME")
     args = parser.parse_args()
-    chosen = [mutant for mutant in MUTANTS if args.only is None or mutant.tracker in args.only]
+    chosen = [mutant for mutant in MUTANTS if args.only is None or mutant.name in args.only]
     alive = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for mutant, survived in zip(chosen, pool.map(survives, chosen), strict=True):
-            print(f"{'SURVIVES' if survived else 'killed':8} {mutant.tracker:11} {mutant.rule}", flush=True)
+            print(f"{'SURVIVES' if survived else 'killed':8} {mutant.name:12} {mutant.rule}", flush=True)
             alive += survived
     print(f"{len(chosen)} wrong rules, {alive} survive")
     return 1 if alive or not chosen else 0
