@@ -13,6 +13,7 @@ from mot.assignment import CHI2_95, Pairs
 
 DENSE = 2_000  # cells up to which all of them are looked at
 LIMIT = CHI2_95[4]
+ABOVE = 1 + 1e-12  # so that a pair on the limit is looked at
 
 
 def within_reach(bank: motion.Bank, z: motion.Array, noise: motion.Array) -> Pairs:
@@ -27,7 +28,7 @@ def within_reach(bank: motion.Bank, z: motion.Array, noise: motion.Array) -> Pai
     if len(x) * len(z) <= DENSE:
         rows, columns = np.arange(len(x)).repeat(len(z)), np.tile(np.arange(len(z)), len(x))
     else:
-        reach = np.sqrt(LIMIT * spread[:, :2])
+        reach = np.sqrt(LIMIT * spread[:, :2]) * ABOVE
         around = np.concatenate([x[:, :2] - reach, x[:, :2] + reach], axis=1)
         rows, columns = boxes.neighbours(around, z[:, [0, 1, 0, 1]])
     gap = z[columns]
