@@ -17,8 +17,9 @@ Real = TypeVar("Real", np.float32, np.float64)
 
 def unit(vectors: NDArray[Real]) -> NDArray[Real]:
     """(N, E) vectors scaled to length 1; a zero vector stays zero."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: NDArray[Real] = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    length = np.sqrt(np.einsum("ne,ne->n", vectors, vectors))
+    length[length == 0] = 1.0
+    scaled: NDArray[Real] = vectors / length[:, None]
     return scaled
 
 
@@ -26,7 +27,8 @@ class Gallery:
     """The last `budget` embeddings of every track, as ring buffers in one array.
 
     A track is a row, in the order of the tracker's table; its buffer stays where it is in the pool, so that
-    births and deaths move no vectors. The pool grows with use, in both directions, by doubling.
+    births and deaths move no vectors. The pool grows with use, in both directions, by doubling. Whatever goes in,
+    or is compared, has length 1; see `unit`.
     """
 
     def __init__(self, budget: int) -> None:
@@ -67,11 +69,16 @@ class Gallery:
         needed = min(self._budget, int(self._count[rows].max()) + 1)
         if needed > capacity:
             self._grow(places, min(self._budget, 2 * capacity), size)
-        self._pool[self._place[rows], self._count[rows] % self._budget] = unit(vectors)
+        self._pool[self._place[rows], self._count[rows] % self._budget] = vectors
         self._count[rows] += 1
 
     def distances(
-        self, rows: NDArray[np.int64], columns: NDArray[np.int64], vectors: Vectors, nearest: int = 1
+        self,
+        rows: NDArray[np.int64],
+        columns: NDArray[np.int64],
+        vectors: Vectors,
+        nearest: int = 1,
+        enough: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
         """(P,) cosine distance of each of the tracks `rows` to a vector: the mean of the `nearest` least.
 
@@ -81,17 +88,30 @@ class Gallery:
         Args:
             rows: (P,) tracks, ascending.
             columns: (P,) rows of `vectors`.
-            vectors: (D, E), of any length.
+            vectors: (D, E), of length 1.
             nearest: how many.
+            enough: (P,) distances that will do: where the newest look is as near, no nearer one is searched for.
         """
-        made, looks = np.empty(len(rows)), unit(vectors)
+        looks = vectors[columns]
+        if enough is None or nearest > 1:
+            return self._searched(rows, looks, nearest)
+        newest = self._pool[self._place[rows], (self._count[rows] - 1) % self._budget]
+        made = 1.0 - np.einsum("pe,pe->p", newest, looks).astype(np.float64)
+        far = (made > enough).nonzero()[0]
+        if len(far):
+            made[far] = self._searched(rows[far], looks[far], nearest)
+        return np.asarray(made)
+
+    def _searched(self, rows: NDArray[np.int64], looks: Vectors, nearest: int) -> NDArray[np.float64]:
+        """(P,) distances of the tracks `rows` to `looks` (P, E), their whole galleries searched."""
+        made = np.empty(len(rows))
         turn = np.arange(len(rows)) - rows.searchsorted(rows)  # which of its track's pairs each is
         # a product a track, as wide as the most that one asks for: so the few that ask for many go by themselves
         for part in ((turn < WIDE).nonzero()[0], (turn >= WIDE).nonzero()[0]):
             if len(part):
                 width = int(turn[part].max()) + 1
-                made[part] = self._nearest(rows[part], turn[part], looks[columns[part]], width, nearest)
-        return made
+                made[part] = self._nearest(rows[part], turn[part], looks[part], width, nearest)
+        return np.asarray(made)
 
     def _nearest(
         self, rows: NDArray[np.int64], turn: NDArray[np.int64], looks: Vectors, width: int, nearest: int

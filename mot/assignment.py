@@ -81,7 +81,11 @@ def heaviest(pairs: Pairs, shape: tuple[int, int]) -> Pairs:
     partner = np.full(shape[0], -1)
     left = pairs
     if shape[0] * shape[1] > SMALL:
-        left = _settle(pairs, shape, 0.0, partner)
+        alone = np.bincount(pairs.rows)[pairs.rows] * np.bincount(pairs.columns)[pairs.columns] == 1
+        partner[pairs.rows[alone]] = pairs.columns[alone]
+        left = pairs.where(~alone)
+        if len(left.rows) > FEW:
+            left = _settle(left, shape, 0.0, partner)
     _solve(left, shape, partner)
     return pairs.where(partner[pairs.rows] == pairs.columns)
 

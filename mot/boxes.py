@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 Boxes = NDArray[np.float64]
 Rows = NDArray[np.int64]
 TINY = 1e-300  # square pixels; what two empty boxes are divided by
-DENSE = 6_000  # cells up to which a whole (T, D) array is faster than looking for the pairs that meet
+DENSE = 1_000  # cells up to which all overlaps are computed
+FLAT = 50_000  # cells up to which all pairs are asked whether they meet
 
 
 def xyxy_to_tlwh(xyxy: Boxes) -> Boxes:
@@ -152,32 +153,49 @@ def overlaps(a: Boxes, b: Boxes, extra: float = 0.0) -> Overlaps:
         rows = cells // max(len(b), 1)
         return Overlaps(rows, cells - rows * len(b), flat[cells])
     rows, columns = neighbours(a, b, extra)
+    iou_ = iou_of(a[rows], b[columns], extra)
+    meet = (iou_ > 0).nonzero()[0]
+    return Overlaps(rows[meet], columns[meet], iou_[meet])
+
+
+def iou_of(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
+    """(P,) intersection over union of each of `a` (P, 4) with its own of `b` (P, 4); see `iou`."""
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.T.copy(), b.T.copy()
     if extra:
-        ax2 += extra
-        ay2 += extra
-        bx2 += extra
-        by2 += extra
-    w = np.minimum(ax2[rows], bx2[columns])
-    w -= np.maximum(ax1[rows], bx1[columns])
-    h = np.minimum(ay2[rows], by2[columns])
-    h -= np.maximum(ay1[rows], by1[columns])
-    meet = np.flatnonzero((w > 0) & (h > 0))
-    rows, columns = rows[meet], columns[meet]
-    overlap = w[meet] * h[meet]
-    union = area(a, extra)[rows] + area(b, extra)[columns]
-    union -= overlap
-    overlap /= union
-    return Overlaps(rows, columns, overlap)
+        for edge in (ax2, ay2, bx2, by2):
+            edge += extra
+    w = np.minimum(ax2, bx2)
+    w -= np.maximum(ax1, bx1)
+    np.maximum(w, 0.0, out=w)
+    h = np.minimum(ay2, by2)
+    h -= np.maximum(ay1, by1)
+    np.maximum(h, 0.0, out=h)
+    w *= h
+    union = (ax2 - ax1) * (ay2 - ay1)
+    union += (bx2 - bx1) * (by2 - by1)
+    union -= w
+    np.maximum(union, TINY, out=union)
+    w /= union
+    return np.asarray(w)
 
 
 def neighbours(a: Boxes, b: Boxes, extra: float = 0.0) -> tuple[Rows, Rows]:
     """Rows and columns of all pairs of `a` (T, 4) and `b` (D, 4) that overlap, and of some that do not.
 
-    `b` is sorted by strips as high as the tallest box, and by left edges within a strip: what can overlap a box
-    of `a` is one run in each of the three strips at most that it can reach, found by two binary searches.
+    Up to `FLAT` cells each is asked. Beyond, `b` is sorted by strips as high as the tallest box, and by left edges
+    within a strip: what can overlap a box of `a` is one run in each of the three strips at most that it can reach,
+    found by two binary searches.
     """
     ax1, ay1, ax2, ay2 = a.T.copy()
+    if len(a) * len(b) <= FLAT:
+        bx1, by1, bx2, by2 = b.T.copy()
+        meet = (ax1 - extra)[:, None] < bx2
+        meet &= (ax2 + extra)[:, None] > bx1
+        meet &= (ay1 - extra)[:, None] < by2
+        meet &= (ay2 + extra)[:, None] > by1
+        cells = meet.ravel().nonzero()[0]
+        rows = cells // len(b)
+        return rows, cells - rows * len(b)
     size_a, size_b = (a[:, 2:] - a[:, :2]).max(axis=0), (b[:, 2:] - b[:, :2]).max(axis=0)
     height = max(size_a[1], size_b[1], 1.0) + extra
     left, right = b[:, 0].min(), b[:, 0].max()

@@ -16,20 +16,22 @@ every run. `tests/test_camera.py` holds both to half a pixel, `tools/bench/camer
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mot.config import AtLeast
 from mot.errors import InputError
 from mot.opencv import cv2
+from mot.perception.settings import CameraConfig
 
 Image = NDArray[np.uint8]
 Array = NDArray[np.float64]
 Mat = cv2.typing.MatLike
 
+LIBRARY = f"opencv {cv2.__version__}"  # another one may find other numbers
+
+STILL = 0.05  # reduced pixels: what flow finds where nothing moved is below; a camera on a tripod stays one
 MAX_SHIFT = 0.25  # of the longer side, for a corner of the picture: neither method follows as far
 
 CORNERS = 200  # with more the answer is no more exact
@@ -47,21 +49,6 @@ ECC_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-4)  # steps,
 ECC_BLUR = 1  # pixels, odd: none, because the pyramid has smoothed, and blurred people pull the picture along
 MIN_CORRELATION = 0.8  # 0.76 at most after a cut, from 0.83 in a crowd without boxes
 MAX_SHEAR = 0.02  # what an affine map has beyond a similarity; where the search went astray it is 0.1
-
-
-@dataclass(frozen=True)
-class CameraConfig:
-    """How the camera's motion is found.
-
-    Attributes:
-        method: `flow` follows corners; `ecc` aligns whole pictures, where there are no corners: slower, and what
-            moves outside of the boxes pulls it along.
-        max_side: pictures are reduced by a whole number until their longer side has at most so many pixels; more
-            is slower and more exact. None: 480 for `flow`, 240 for `ecc`.
-    """
-
-    method: Literal["flow", "ecc"] = "flow"
-    max_side: Annotated[int, AtLeast(32)] | None = None
 
 
 class View(NamedTuple):
@@ -95,7 +82,8 @@ class Camera:
 
         Returns:
             (2, 3) affine, between pixels as `cv2.warpAffine` counts them: the first one's centre is (0, 0). The
-            identity for the first picture, after a change of size, and where no motion could be told.
+            identity for the first picture, after a change of size, where no motion could be told, and where it is
+            so small that it may be none.
 
         Raises:
             InputError: another shape or type of the picture, no pixels, or boxes that are not finite.
@@ -109,10 +97,11 @@ class Camera:
             warp = find(last, now)
         except cv2.error:  # how OpenCV says that there is too little to see, or no end to the search
             warp = None
-        if warp is None or not _likely(warp, now.grey.shape):
+        shift = math.inf if warp is None or not np.isfinite(warp).all() else _shift(warp, now.grey.shape)
+        if warp is None or shift > MAX_SHIFT * max(now.grey.shape):
             self.failures += 1
             return np.eye(2, 3)
-        return _in_pixels(warp, now.factor)
+        return np.eye(2, 3) if shift < STILL else _in_pixels(warp, now.factor)
 
 
 def _view(image: Image, boxes: ArrayLike, max_side: int) -> View:
@@ -198,12 +187,11 @@ def _similarity(warp: Array, shape: tuple[int, ...]) -> Array:
     return np.column_stack([linear, warp[:, 2] + (warp[:, :2] - linear) @ middle])
 
 
-def _likely(warp: Array, shape: tuple[int, ...]) -> bool:
-    """Whether no corner of a picture of `shape` goes too far."""
+def _shift(warp: Array, shape: tuple[int, ...]) -> float:
+    """How far the corner of a picture of `shape` goes that goes furthest."""
     height, width = shape
     corners = np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
-    finite = np.isfinite(warp).all()
-    return bool(finite and np.hypot(*((warp - np.eye(2, 3)) @ corners)).max() <= MAX_SHIFT * max(shape))
+    return float(np.hypot(*((warp - np.eye(2, 3)) @ corners)).max())
 
 
 def _in_pixels(warp: Array, factor: int) -> Array:

@@ -20,6 +20,8 @@ take either kind; nobody pays for the coupled one before the first rotation.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -28,6 +30,7 @@ from mot.errors import InputError
 Bank = NDArray[np.float64]
 Array = NDArray[np.float64]
 X, V, PXX, PXV, PVV = range(5)
+_POSITIONS, _VELOCITIES = slice(X, PXV + 1, PXV), slice(V, PVV + 1, PXV)  # x and pxv, by v and pvv
 MAX_GAP = 1_000_000  # frames; more would be a mistake, and the predictions are made one by one
 COUPLED = (9, 8)  # shape of a row of a coupled bank
 _AXIS = np.arange(4)
@@ -59,15 +62,14 @@ def steps(dt: float) -> list[float]:
     return [1.0] * int(dt) + ([rest] if rest else [])
 
 
-def predict(bank: Bank, q_x: Array, q_v: Array, dt: float = 1.0) -> None:
-    """`dt` <= 1 frames ahead, in place; process noise variances of one frame, (T, 4) or (4,)."""
+def predict(bank: Bank, q_x: Array, q_v: Array, dt: float | Array = 1.0) -> None:
+    """`dt` <= 1 frames ahead, (T, 1) of each, in place; process noise variances of one frame, (T, 4) or (4,)."""
     if bank.shape[1:] == COUPLED:
         _predict_coupled(bank, np.concatenate([q_x, q_v], axis=-1), dt)
         return
-    if dt == 1.0:  # the same as below, in fewer operations
-        bank[:, X] += bank[:, V]
+    if isinstance(dt, float) and dt == 1.0:  # the same as below, in fewer operations
         bank[:, PXX] += 2 * bank[:, PXV] + bank[:, PVV] + q_x
-        bank[:, PXV] += bank[:, PVV]
+        bank[:, _POSITIONS] += bank[:, _VELOCITIES]
         bank[:, PVV] += q_v
         return
     bank[:, X] += dt * bank[:, V]
@@ -88,15 +90,11 @@ def correct(bank: Bank, z: Array, r: Array) -> None:
     if bank.shape[1:] == COUPLED:
         _correct_coupled(bank, z, r)
         return
-    x, v, pxx, pxv, pvv = (bank[:, part] for part in (X, V, PXX, PXV, PVV))
-    innovation = z - x
-    s = pxx + r
-    k, g = pxx / s, pxv / s
-    x += k * innovation
-    v += g * innovation
-    pvv -= g * pxv
-    pxx -= k * pxx
-    pxv -= k * pxv
+    both = slice(PXX, PXV + 1)
+    gain = bank[:, both] / (bank[:, PXX] + r)[:, None]  # k of the position, g of the velocity
+    bank[:, : V + 1] += gain * (z - bank[:, X])[:, None]
+    bank[:, PVV] -= gain[:, 1] * bank[:, PXV]
+    bank[:, both] -= gain[:, :1] * bank[:, both]
 
 
 def position(bank: Bank) -> Array:
@@ -161,7 +159,7 @@ def warped(bank: Bank, warp: Array) -> Bank:
     return bank
 
 
-def _predict_coupled(bank: Bank, q: Array, dt: float) -> None:
+def _predict_coupled(bank: Bank, q: Array, dt: float | Array) -> None:
     """With F adding dt velocities to the positions: mean = F mean, P = F P F^T + dt Q."""
     mean, p = bank[:, 0], bank[:, 1:]
     mean[:, :4] += dt * mean[:, 4:]
@@ -187,32 +185,50 @@ XYSR_MEASUREMENT = np.array([1.0, 1.0, 10.0, 10.0])
 
 # DeepSORT (nwojke/deep_sort): a filter over xyah. Standard deviations are shares of the box's height,
 # except those of the aspect ratio, which has no unit.
-_PER_HEIGHT = (1.0, 1.0, 0.0, 1.0)
+_PER_HEIGHT = np.array([1.0, 1.0, 0.0, 1.0])
 _POSITION, _VELOCITY = 1 / 20, 1 / 160
 
 
-def _variance(height: Array, *noise: tuple[float, float]) -> Array:
-    """(T, K, 4) variances of K noises (share, aspect_std): (share * height)^2, and aspect_std^2 for the ratio."""
-    std = np.multiply.outer(height, [[share * part for part in _PER_HEIGHT] for share, _ in noise])
-    std[:, :, 2] = [aspect_std for _, aspect_std in noise]
+class _Noise(NamedTuple):
+    """Standard deviations of K noises: `shares` (K, 4) of the height, and `aspect` (K,) of the aspect ratio."""
+
+    shares: Array
+    aspect: Array
+
+
+def _noise(*parts: tuple[float, float]) -> _Noise:
+    """Of a share of the height and a deviation of the aspect ratio each."""
+    shares, aspect = np.array(parts).T
+    return _Noise(np.multiply.outer(shares, _PER_HEIGHT), aspect)
+
+
+def _variance(height: Array, noise: _Noise) -> Array:
+    """(T, K, 4) variances: (share * height)^2, and aspect^2 for the aspect ratio."""
+    std = height[:, None, None] * noise.shares
+    std[:, :, 2] = noise.aspect
     return np.square(std, out=std)
+
+
+_START = _noise((2 * _POSITION, 1e-2), (10 * _VELOCITY, 1e-5))
+_PROCESS = _noise((_POSITION, 1e-2), (_VELOCITY, 1e-5))
+_MEASUREMENT = _noise((_POSITION, 1e-1))
 
 
 def xyah_start(height: Array) -> tuple[Array, Array]:
     """Variances of position and velocity of a filter just started on a box of `height` (T,)."""
-    both = _variance(height, (2 * _POSITION, 1e-2), (10 * _VELOCITY, 1e-5))
+    both = _variance(height, _START)
     return both[:, 0], both[:, 1]
 
 
 def xyah_process(height: Array) -> tuple[Array, Array]:
     """Process noise of position and velocity, from the heights (T,) before the prediction."""
-    both = _variance(height, (_POSITION, 1e-2), (_VELOCITY, 1e-5))
+    both = _variance(height, _PROCESS)
     return both[:, 0], both[:, 1]
 
 
 def xyah_measurement(height: Array) -> Array:
     """Measurement noise, from the predicted heights (T,)."""
-    return _variance(height, (_POSITION, 1e-1))[:, 0]
+    return _variance(height, _MEASUREMENT)[:, 0]
 
 
 # BoT-SORT (NirAharon/BoT-SORT): a filter over xywh, centre and size. Standard deviations are shares of the

@@ -241,7 +241,7 @@ class Tracks:
 
 def _sound(xyxy: Any, scores: Any, labels: Any, embeddings: Any) -> bool:
     """Whether these are detections as documented, of the right types already."""
-    count = len(scores) if isinstance(scores, np.ndarray) else -1
+    count = len(scores) if isinstance(scores, np.ndarray) and scores.ndim else -1
     typed = (
         _is(scores, np.float64, (count,))
         and _is(xyxy, np.float64, (count, 4))

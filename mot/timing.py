@@ -1,4 +1,4 @@
-"""Where the time goes: seconds by stage, for `mot-track --profile` and `tools/bench`."""
+"""Where the time goes: seconds by stage, for `mot-track --profile` and `tools/bench`; and what went wrong there."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-STAGES = ("decode", "preprocess", "detect", "nms", "embed", "associate", "write")
+STAGES = ("decode", "preprocess", "detect", "nms", "embed", "camera", "associate", "write")
 
 
 class StageTimes:
-    """Adds up wall-clock seconds under the names of `STAGES`; costs about a microsecond a measurement."""
+    """Adds up wall-clock seconds under the names of `STAGES`; costs about a microsecond a measurement.
+
+    Attributes:
+        seconds: by stage.
+        failures: by stage, how often it had to do without an answer; only stages that can.
+    """
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.failures = {"camera": 0}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -20,6 +20,7 @@ NEEDED_BY = {
     "av": ("films.py", "test_video*.py", "cli/test_track.py"),
     "cv2": (
         "test_accuracy.py",
+        "engine/test_camera_use.py",
         "test_camera.py",
         "test_draw.py",
         "test_opencv.py",

@@ -16,12 +16,12 @@ def test_gallery_equals_lists(seed: int, budget: int, steps: int) -> None:
         action = rng.integers(3)
         if action == 0:
             vectors = rng.normal(size=(int(rng.integers(1, 4)), 5)).astype(np.float32)
-            gallery.append(vectors)
+            gallery.append(unit(vectors))
             lists += [[vector] for vector in vectors]
         elif action == 1 and lists:
             rows = rng.permutation(len(lists))[: int(rng.integers(1, len(lists) + 1))]
             vectors = rng.normal(size=(len(rows), 5)).astype(np.float32)
-            gallery.add(rows, vectors)
+            gallery.add(rows, unit(vectors))
             for row, vector in zip(rows, vectors, strict=True):
                 lists[row] = [*lists[row], vector][-budget:]
         elif lists:
@@ -34,7 +34,15 @@ def test_gallery_equals_lists(seed: int, budget: int, steps: int) -> None:
     for nearest in (1, 3) if lists else ():
         every = [np.sort(1 - unit(np.array(memory)) @ unit(query).T, axis=0) for memory in lists]
         expected = np.array([distances[:nearest].mean(axis=0) for distances in every])[rows, columns]
-        np.testing.assert_allclose(gallery.distances(rows, columns, query, nearest), expected, atol=1e-6)
+        np.testing.assert_allclose(
+            gallery.distances(rows, columns, unit(query), nearest), expected, atol=1e-6
+        )
+        if nearest == 1:  # as near as that will do
+            enough = rng.uniform(-0.5, 2.0, len(rows))
+            found = gallery.distances(rows, columns, unit(query), nearest, enough)
+            assert (found > expected - 1e-6).all()
+            np.testing.assert_allclose(found[found > enough], expected[found > enough], atol=1e-6)
+            assert ((found <= enough) == (expected <= enough + 1e-6)).all() or len(set(rows)) == 0
 
 
 def test_pool_grows_with_use_and_is_reused() -> None:

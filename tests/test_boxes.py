@@ -82,8 +82,9 @@ def test_overlaps_without_a_whole_array_are_those_with_one(scene: tuple[Array, A
     a, b, extra = scene
     whole = boxes.iou(a, b, extra)
     with pytest.MonkeyPatch.context() as patch:
-        for dense in (0, 10_000):
+        for dense, flat in ((0, 0), (0, 10_000), (10_000, 0)):
             patch.setattr(boxes, "DENSE", dense)
+            patch.setattr(boxes, "FLAT", flat)
             rows, columns, iou = boxes.overlaps(a, b, extra)
             assert (np.diff(rows) >= 0).all()
             order = np.lexsort([columns, rows])

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from scenery import Array, Image, Motion, corner_error, scene, shot
 
 from mot import camera, motion
-from mot.camera import Camera, CameraConfig, View
+from mot.camera import Camera, View
 from mot.config import build
 from mot.errors import ConfigError, InputError
 from mot.opencv import cv2
+from mot.perception.settings import CameraConfig
 
 LIMIT = 0.5  # pixels at a corner
 NONE = np.empty((0, 4))

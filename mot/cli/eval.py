@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mot import __version__
 from mot.cli.against import Events, differences
 from mot.cli.errors import parse, run
-from mot.engine.benchmark import Job, finished, inputs, run_all
+from mot.engine.benchmark import Job, blind, finished, inputs, run_all
 from mot.engine.evaluate import DEFAULT, Evaluation, check_columns, prepared
 from mot.errors import ConfigError, OutputError, SourceError
 from mot.formats.benchmark_text import read_truth
@@ -184,6 +184,11 @@ def _track(args: argparse.Namespace) -> tuple[list[Sequence], dict[str, float]]:
         elif job.text.exists() and not (args.overwrite or args.resume):
             raise OutputError(f"{job.text} exists: --resume keeps it, --overwrite replaces it")
     waiting = [job for job in jobs if job.folder.name not in kept]
+    if unseen := sum(map(blind, jobs)):
+        which = f"{unseen} of {len(jobs)} sequences"
+        print(
+            f"{PROGRAM}: note: no pictures of {which}: their camera is taken to stand still", file=sys.stderr
+        )
     with _progress(waiting, args.quiet) as tell:
         records = {**kept, **run_all(waiting, args.workers, tell)}
     rates = {name: record["frames_per_second"] for name, record in records.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import re
 import sys
 import time
@@ -104,6 +105,7 @@ class Summary:
 
 def _track(args: argparse.Namespace) -> int:
     """One run, from flags to files."""
+    logging.basicConfig(format=f"{PROGRAM}: %(message)s", level="ERROR" if args.quiet else "WARNING")
     config = _config(args)
     seen = config.detector
     det_file = None if args.det_file is None else DetectionFile(args.det_file, seen.labels, seen.score_map)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -190,6 +191,7 @@ def _work(job: Job, pipe: Connection) -> None:
     """The whole of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    logging.getLogger("mot.engine.session").setLevel(logging.ERROR)  # see `blind`: it is said once for all
     try:
         pipe.send(track(job, lambda done: pipe.send(done)))
     except MotError as error:
@@ -222,7 +224,8 @@ def track(job: Job, progress: Callable[[int], None] = lambda done: None) -> dict
     started, count = time.perf_counter(), 0
     with Outputs(overwrite=True) as outputs:
         outputs.add(job.text, lambda part: TextSink(part, rows))
-        for frame, tracks in tracker.track(_Source(job, paths), observe=seen):
+        follow = None if seen is None else seen.follow
+        for frame, tracks in tracker.track(_Source(job, paths), observe=seen, follow=follow):
             outputs.write(frame, tracks)
             count += 1
             if count % 25 == 0:
@@ -255,13 +258,28 @@ def _detections(job: Job, labels: Sequence[str], score_map: Any) -> DetectionFil
 def inputs(job: Job) -> list[Path]:
     """The pictures of a sequence, none where its detections are enough.
 
+    A camera is followed where all pictures are there, and else taken to stand still.
+
     Raises:
         SourceError: pictures or detections are missing; names the sequence.
     """
     if job.det_file is not None and not (job.folder.folder / job.det_file).is_file():
         raise SourceError(f"{job.folder.name}: no {job.det_file} in {str(job.folder.folder)!r}")
-    needed = job.det_file is None or read_config(job.cfg, job.overrides).needs_embeddings
-    return check_images(job.folder, job.frames) if needed else []
+    config = read_config(job.cfg, job.overrides)
+    needed = job.det_file is None or config.needs_embeddings
+    if not needed and config.camera is None:
+        return []
+    try:
+        return check_images(job.folder, job.frames)
+    except SourceError:
+        if needed:
+            raise
+        return []
+
+
+def blind(job: Job) -> bool:
+    """Whether the camera of a sequence should be followed, but there are no pictures to see its motion in."""
+    return read_config(job.cfg, job.overrides).camera is not None and not inputs(job)
 
 
 def _files(job: Job) -> list[Path]:

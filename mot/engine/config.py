@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from mot import config
 from mot.config import AtLeast
 from mot.errors import ConfigError, nearest
-from mot.perception.settings import DetectorConfig, EmbedderConfig, RuntimeConfig
+from mot.perception.settings import CameraConfig, DetectorConfig, EmbedderConfig, RuntimeConfig
 from mot.structures import Tracks
 from mot.trackers import TRACKERS, Associator
 
@@ -23,11 +23,13 @@ class Architecture:
         kind: `sde` (a detector, and a ReID network where embeddings are needed) or `jde` (one joint network).
         tracker: a key of `mot.trackers.TRACKERS`.
         embeddings: whether the tracker always needs appearance vectors.
+        warps: whether it can follow the camera, by `warp=`.
     """
 
     kind: Literal["sde", "jde"]
     tracker: str
     embeddings: bool = False
+    warps: bool = False
 
     def make(self, tracker_config: Any) -> Associator:
         """A fresh association tracker, as every source needs one of its own."""
@@ -41,9 +43,9 @@ ARCHITECTURES = {
     "DeepSORT": Architecture("sde", "DeepSORT", embeddings=True),
     "ByteTrack": Architecture("sde", "ByteTrack"),
     "OCSORT": Architecture("sde", "OCSORT"),
-    "BoTSORT": Architecture("sde", "BoTSORT"),
-    "StrongSORT": Architecture("sde", "StrongSORT", embeddings=True),
-    "DeepOCSORT": Architecture("sde", "DeepOCSORT", embeddings=True),
+    "BoTSORT": Architecture("sde", "BoTSORT", warps=True),
+    "StrongSORT": Architecture("sde", "StrongSORT", embeddings=True, warps=True),
+    "DeepOCSORT": Architecture("sde", "DeepOCSORT", embeddings=True, warps=True),
     "HybridSORT": Architecture("sde", "HybridSORT"),
     "JDE": Architecture("jde", "JDETracker", embeddings=True),
     "FairMOT": Architecture("jde", "JDETracker", embeddings=True),
@@ -81,7 +83,7 @@ class Config:
         det_weights: manifest name or path of the detector's weights; None: detections come from elsewhere.
         reid_weights: the same for the ReID network.
         weights: the same for a joint network.
-        camera: camera motion; none for now.
+        camera: how the camera's motion is found; None: it is taken to stand still.
         report: which boxes are told.
     """
 
@@ -92,7 +94,7 @@ class Config:
     weights: str | None = None
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     reid: EmbedderConfig = field(default_factory=EmbedderConfig)
-    camera: None = None
+    camera: CameraConfig | None = None
     report: ReportConfig = field(default_factory=ReportConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
@@ -114,7 +116,7 @@ class Config:
         return self.row.make(settings)
 
     def __post_init__(self) -> None:
-        """Weights that nothing would use are a mistake, not a detail."""
+        """What nothing would use is a mistake, not a detail."""
         row = self.row
         unused = {
             "weights": row.kind == "sde" and self.weights,
@@ -124,6 +126,9 @@ class Config:
         for key, value in unused.items():
             if value:
                 raise ConfigError(f"{key}: {self.architecture} would not use {value!r}; leave it null")
+        if self.camera is not None and not row.warps:
+            takers = ", ".join(name for name, each in ARCHITECTURES.items() if each.warps)
+            raise ConfigError(f"camera: {self.architecture} cannot follow it, {takers} can; leave it null")
 
 
 def read_config(name: str | Path, overrides: Iterable[str] = ()) -> Config:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mot import __version__
 from mot.engine.config import ARCHITECTURES, Config, read_config
-from mot.engine.session import Observer, Session
+from mot.engine.session import Follow, Following, Observer, Session
 from mot.engine.span import Span
 from mot.errors import ConfigError, InputError, MotError, nearest
 from mot.perception.settings import label_indices
@@ -158,16 +158,23 @@ class Tracker:
         """The labels that are tracked, by `detector.classes`."""
         return label_indices(self.config.detector.classes, self.label_names)
 
-    def session(self, rate: float | None = None) -> Session:
+    def session(self, rate: float | None = None, follow: Follow | None = None) -> Session:
         """A fresh session, for one source; ids start at 1 in each.
 
         Args:
             rate: the source's frames per second, for trackers whose buffer is counted in time; None: 30.
+            follow: what tells the camera's motion, in place of `self.follow()`.
         """
         config = self.config
         every = config.detector.classes is None
         labels = None if every else np.array(self.tracked_labels, np.int64)
-        return Session(config.make_tracker(rate), self.observe, labels, self.times, config.report.keep)
+        facts = (labels, self.times, config.report.keep, follow or self.follow())
+        return Session(config.make_tracker(rate), self.observe, *facts)
+
+    def follow(self) -> Follow | None:
+        """What tells the camera's motion over one source, as the config says; None: nothing does."""
+        camera = self.config.camera
+        return None if camera is None else Following(camera, self.times)
 
     def observe(self, frames: Sequence[Frame]) -> list[Detections]:
         """The detections of each frame, with embeddings where the architecture needs them."""
@@ -206,6 +213,7 @@ class Tracker:
         end: int | str | None = None,
         stride: int = 1,
         observe: Observer | None = None,
+        follow: Follow | None = None,
     ) -> Iterator[tuple[Frame, Tracks]]:
         """Every frame of a source with its tracks, in a session of its own.
 
@@ -215,6 +223,7 @@ class Tracker:
             end: last frame or time, included.
             stride: only every so many frames; tracks move and age by the frames between.
             observe: what turns frames into detections in place of `self.observe`: that with a memory, for example.
+            follow: what tells the camera's motion in place of `self.follow()`, likewise.
 
         Raises:
             SourceError: the source cannot be read.
@@ -225,21 +234,21 @@ class Tracker:
             source = open_source(source)
         span = Span.parse(start, end, stride)
         self._check_length(getattr(source, "frame_count", None), span)
-        return self._track(source, span, observe or self.observe)
+        return self._track(source, span, observe or self.observe, follow)
 
     def _track(
-        self, source: Iterable[Frame], span: Span, observe: Observer
+        self, source: Iterable[Frame], span: Span, observe: Observer, follow: Follow | None
     ) -> Iterator[tuple[Frame, Tracks]]:
         """The loop: frames to detections to tracks."""
         batch = 1 if getattr(source, "live", False) else self.config.runtime.batch
         rate = getattr(source, "rate", None)
-        session, last = self.session(None if rate is None else float(rate)), None
+        session, last = self.session(None if rate is None else float(rate), follow), None
         frames = span.cut(self.times.each("decode", source))
         for group in _batches(frames, batch):
             for frame, detections in zip(group, observe(group), strict=True):
                 dt = 1 if last is None else frame.index - last
                 last = frame.index
-                yield frame, session.step(detections, dt)
+                yield frame, session.step(detections, dt, frame)
         self._check_length(span.last_read + getattr(source, "lost", 0), span)
 
     def _check_length(self, frame_count: int | None, span: Span) -> None:
@@ -249,7 +258,10 @@ class Tracker:
             check(frame_count)
 
     def record(self) -> dict[str, Any]:
-        """What was resolved: config, networks, weights' hashes, device, precision, threads, versions."""
+        """What was resolved: config, networks, weights' hashes, device, precision, threads, versions.
+
+        Where the camera is followed, `camera_failures` says in how many pictures so far that could not be done.
+        """
         plain: dict[str, Any] = {
             "version": __version__,
             "config": asdict(self.config),
@@ -262,6 +274,8 @@ class Tracker:
             "threads": None,
             "weights": {},
         }
+        if self.config.camera is not None:
+            plain["camera_failures"] = self.times.failures["camera"]
         return plain | none | self._record
 
 

@@ -66,6 +66,21 @@ class EmbedderConfig:
 
 
 @dataclass(frozen=True)
+class CameraConfig:
+    """The `camera` block: how the camera's motion is found; without it the camera is taken to stand still.
+
+    Attributes:
+        method: `flow` follows corners; `ecc` aligns whole pictures, where there are no corners: slower, and what
+            moves outside of the boxes pulls it along.
+        max_side: pictures are reduced by a whole number until their longer side has at most so many pixels; more
+            is slower and more exact. None: 480 for `flow`, 240 for `ecc`.
+    """
+
+    method: Literal["flow", "ecc"] = "flow"
+    max_side: Annotated[int, AtLeast(32)] | None = None
+
+
+@dataclass(frozen=True)
 class RuntimeConfig:
     """The `runtime` block.
 

@@ -41,6 +41,7 @@ from mot.trackers.table import (
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 DUPLICATE_DISTANCE = 0.15  # 1 - IoU below which two tracks are the same object
+MARGIN = 1e-6  # pixels, above rounding
 _PIXEL = 1.0  # the official IoU counts whole pixels: sides are one longer
 
 
@@ -155,6 +156,8 @@ def match_overlap(
     With `scores` (D,) the cost is 1 - IoU * score: sure detections choose first. Who is matched is marked no more.
     """
     pairs = between(pairs, tracks, detections)
+    if not len(pairs.rows):
+        return assignment.NOTHING
     gain = pairs.weight if scores is None else pairs.weight * scores[pairs.columns]
     return match(pairs._replace(weight=gain - (1.0 - limit)), tracks, detections)
 
@@ -233,9 +236,15 @@ def _same(
     if not len(lost):
         return lost, lost
     xyxy = xyxy_of(table, coordinates)
-    pairs = boxes.overlaps(np.concatenate([detections.xyxy[left], xyxy[seen]]), xyxy[lost], extra=_PIXEL)
-    same = pairs.iou > 1.0 - DUPLICATE_DISTANCE
-    places, lost = pairs.rows[same], lost[pairs.columns[same]]
+    here, there = np.concatenate([detections.xyxy[left], xyxy[seen]]), xyxy[lost]
+    # two boxes of such an IoU begin within so much of one's width and height of each other; hardly any do
+    reach = DUPLICATE_DISTANCE / (1.0 - DUPLICATE_DISTANCE) * (there[:, 2:] - there[:, :2] + _PIXEL) + MARGIN
+    around = np.concatenate([there[:, :2] - reach, there[:, :2] + reach], axis=1)
+    columns, places = boxes.neighbours(around, here[:, [0, 1, 0, 1]])
+    if len(places):
+        same = boxes.iou_of(here[places], there[columns], _PIXEL) > 1.0 - DUPLICATE_DISTANCE
+        places, columns = places[same], columns[same]
+    lost = lost[columns]
     if class_aware:
         labels = np.concatenate([detections.labels[left], table["labels"][seen]])
         same = labels[places] == table["labels"][lost]

@@ -7,6 +7,7 @@ decides for the tentative ones and for those missed just now.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from mot.assignment import Matches, Pairs
 from mot.structures import Detections, Reason, Tracks, TrackState
 from mot.trackers import gate
 from mot.trackers.table import CONFIRMED, Rows, TrackTable, usable
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 def new_table(tracker: str) -> TrackTable:
@@ -50,25 +54,31 @@ def within_gate(table: TrackTable, rows: Rows, xyxy: boxes.Boxes) -> Pairs:
     return pairs._replace(rows=rows[pairs.rows])
 
 
-def match_in_turn(pairs: Pairs, turn: NDArray[Any], max_cost: float, shape: tuple[int, int]) -> Matches:
+def match_in_turn(
+    pairs: Pairs, turn: NDArray[Any], max_cost: float, shape: tuple[int, int], cost: Callable[[Pairs], Array]
+) -> Matches:
     """Groups of tracks one after the other, each choosing of what is left the cheapest pairs, up to `max_cost`.
 
     Args:
-        pairs: with their costs.
+        pairs: those that may be made.
         turn: (T,) the number of a track's group; the lowest is the first.
         max_cost: pairs that cost more are not made.
         shape: numbers of tracks and of detections.
+        cost: tells of pairs what they cost; not asked for those that the first group leaves no choice.
     """
-    pairs, made = affordable(pairs, max_cost), [assignment.NOTHING]
-    while len(pairs.rows):
-        turns = turn[pairs.rows]
-        now = turns == turns.min()
-        found = assignment.heaviest(pairs.where(now), shape)
-        made.append(assignment.matches(found))
-        taken = np.zeros(shape[1], np.bool_)
-        taken[found.columns] = True
-        pairs = pairs.where(~now & ~taken[pairs.columns])
-    return assignment.join(*made)
+    turns, free = turn[pairs.rows], np.ones(shape[1], np.bool_)
+    now, made = turns == turns.min(initial=np.inf), []
+    for some in (pairs.where(now), pairs.where(~now)):  # the others are few once the first have chosen
+        left = some.where(free[some.columns])
+        left = affordable(left._replace(weight=cost(left)), max_cost) if len(left.rows) else left
+        while len(left.rows):
+            turns = turn[left.rows]
+            now = turns == turns.min()
+            found = assignment.heaviest(left.where(now), shape)
+            made.append(assignment.matches(found))
+            free[found.columns] = False
+            left = left.where(~now & free[left.columns])
+    return assignment.join(*made) if made else assignment.NOTHING
 
 
 def match_overlap(
@@ -89,6 +99,12 @@ def match_overlap(
     pairs = affordable(pairs._replace(weight=1.0 - pairs.weight), max_distance)
     found = assignment.heaviest(pairs, (len(rows), len(left)))
     return Matches(rows[found.rows], left[found.columns])
+
+
+def alone(pairs: Pairs) -> Mask:
+    """(P,) which pairs are the only ones of their row and of their column."""
+    rows, columns, _ = pairs
+    return np.asarray((np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1))
 
 
 def affordable(pairs: Pairs, max_cost: float) -> Pairs:

@@ -93,7 +93,7 @@ class DeepOCSORT:
             InputError: embeddings are missing or of another width than before, `dt` is not above 0, or `warp` is
                 not (2, 3), not finite or not invertible; the state is unchanged.
         """
-        embeddings = embeddings_of(detections, self._gallery.size, "DeepOCSORT")
+        embeddings = unit(embeddings_of(detections, self._gallery.size, "DeepOCSORT"))
         config, table, steps, affine = self.config, self._table, motion.steps(dt), motion.check_warp(warp)
         assigned, strong, _ = observations.bands(detections, config.score_threshold, None)
         self._keep(observations.sound(table))
@@ -165,7 +165,7 @@ class DeepOCSORT:
 
     def _alike(self, embeddings: Vectors) -> Array:
         """(T, D) weighted similarities of looks."""
-        alike = (self._gallery.first(slice(None)) @ unit(embeddings).T).astype(np.float64)
+        alike = (self._gallery.first(slice(None)) @ embeddings.T).astype(np.float64)
         weight = np.full(alike.shape, self.config.embedding_weight)
         if self.config.adaptive_weights:
             for axis in (0, 1):
@@ -189,7 +189,7 @@ class DeepOCSORT:
         trust = (scores - threshold) / (1 - threshold)
         alpha = (least + (1 - least) * (1 - trust)).astype(np.float32)[:, None]
         before: Vectors = self._gallery.first(rows)
-        self._gallery.add(rows, alpha * before + (1 - alpha) * unit(vectors))
+        self._gallery.add(rows, unit(alpha * before + (1 - alpha) * vectors))
 
 
 def _moved(xyxy: Array, affine: Array) -> Array:

@@ -13,9 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
+
 from mot import assignment, boxes, motion
-from mot.appearance import Gallery, Vectors
-from mot.assignment import Matches
+from mot.appearance import Gallery, Vectors, unit
+from mot.assignment import Matches, Pairs
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks
 from mot.trackers import deep
@@ -69,7 +71,7 @@ class DeepSORT:
         Raises:
             InputError: embeddings are missing, or of another width than before; the state is unchanged.
         """
-        embeddings = embeddings_of(detections, self._gallery.size, "DeepSORT")
+        embeddings = unit(embeddings_of(detections, self._gallery.size, "DeepSORT"))
         steps = motion.steps(dt)
         assigned = unassigned(detections, self.config.min_confidence)
         used = deep.select(detections, assigned, self.config.nms_max_overlap)
@@ -99,9 +101,13 @@ class DeepSORT:
         pairs = deep.within_gate(table, eligible.nonzero()[0], xyxy)
         if config.class_aware:
             pairs = pairs.where(table["labels"][pairs.rows] == labels[pairs.columns])
-        pairs = pairs._replace(weight=self._gallery.distances(*pairs[:2], looks, config.nn_nearest))
-        shape = (len(table), len(xyxy))
-        first = deep.match_in_turn(pairs, table["misses"], config.max_cosine_distance, shape)
+        shape, limit = (len(table), len(xyxy)), config.max_cosine_distance
+
+        def cost(some: Pairs) -> deep.Array:
+            enough = np.where(deep.alone(some), limit, -np.inf)
+            return self._gallery.distances(some.rows, some.columns, looks, config.nn_nearest, enough)
+
+        first = deep.match_in_turn(pairs, table["misses"], limit, shape, cost)
         aware = labels if config.class_aware else None
         second = deep.match_overlap(table, first, xyxy, aware, config.max_iou_distance, dt)
         return assignment.join(first, second)

@@ -357,18 +357,20 @@ def _retrace(table: TrackTable, rows: Rows, target: Array, model: Model) -> None
     They lie on the straight way from the anchor, one at every prediction that was made: after the lead, after
     every whole frame from there, and at the target.
     """
-    spans = np.column_stack([table["lead"][rows], table["misses"][rows]])
-    for lead, gap in np.unique(spans, axis=0):
-        group = np.flatnonzero((spans == (lead, gap)).all(axis=1))
-        bank, every = table["frozen"][rows[group]], np.arange(len(group))
-        start, way = table["anchor"][rows[group]], target[group] - table["anchor"][rows[group]]
-        passed = lead
-        motion.update(bank, every, _measurement(start + passed / gap * way), model.measurement)
-        for step in motion.steps(gap - lead) if gap > lead else []:
-            motion.predict(bank, model.process[0], model.process[1], step)
-            passed += step
-            motion.update(bank, every, _measurement(start + passed / gap * way), model.measurement)
-        table["filter"][rows[group]] = bank
+    bank, start, gap = table["frozen"][rows], table["anchor"][rows], table["misses"][rows]
+    way, passed = target - start, table["lead"][rows]
+
+    def seen(some: Rows) -> Array:
+        return _measurement(start[some] + (passed[some] / gap[some])[:, None] * way[some])
+
+    motion.correct(bank, seen(np.arange(len(rows))), model.measurement)
+    while len(going := (passed < gap).nonzero()[0]):
+        some, step = bank[going], np.minimum(1.0, gap[going] - passed[going])
+        passed[going] += step
+        motion.predict(some, model.process[0], model.process[1], 1.0 if step.min() == 1.0 else step[:, None])
+        motion.correct(some, seen(going), model.measurement)
+        bank[going] = some
+    table["filter"][rows] = bank
 
 
 def _measurement(target: Array) -> Array:

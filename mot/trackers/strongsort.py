@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike
 
 from mot import assignment, boxes, motion
 from mot.appearance import Gallery, Vectors, unit
-from mot.assignment import Matches
+from mot.assignment import Matches, Pairs
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks
 from mot.trackers import deep
@@ -97,7 +97,7 @@ class StrongSORT:
             InputError: embeddings are missing or of another width than before, `dt` is not above 0, or the warp
                 is not an invertible (2, 3); the state is unchanged.
         """
-        embeddings = embeddings_of(detections, self._gallery.size, "StrongSORT")
+        embeddings = unit(embeddings_of(detections, self._gallery.size, "StrongSORT"))
         steps, affine = motion.steps(dt), motion.check_warp(warp)
         assigned = unassigned(detections, self.config.min_confidence)
         used = deep.select(detections, assigned, self.config.nms_max_overlap)
@@ -142,11 +142,13 @@ class StrongSORT:
         pairs = deep.within_gate(table, eligible.nonzero()[0], xyxy)
         if config.class_aware:
             pairs = pairs.where(table["labels"][pairs.rows] == labels[pairs.columns])
-        cost = self._gallery.distances(*pairs[:2], looks)
-        if config.mc:
-            cost = config.mc_lambda * cost + (1 - config.mc_lambda) * pairs.weight
+        share = config.mc_lambda if config.mc else 1.0
+
+        def cost(some: Pairs) -> deep.Array:
+            return share * self._gallery.distances(some.rows, some.columns, looks) + (1 - share) * some.weight
+
         shape = (len(table), len(xyxy))
-        first = deep.match_in_turn(pairs._replace(weight=cost), turn, config.max_cosine_distance, shape)
+        first = deep.match_in_turn(pairs, turn, config.max_cosine_distance, shape, cost)
         aware = labels if config.class_aware else None
         second = deep.match_overlap(table, first, xyxy, aware, config.max_iou_distance, dt)
         return assignment.join(first, second)
@@ -166,4 +168,4 @@ class StrongSORT:
             return vectors
         before: Vectors = self._gallery.first(rows)
         alpha = np.float32(self.config.ema_alpha)
-        return alpha * before + (1 - alpha) * unit(vectors)
+        return unit(alpha * before + (1 - alpha) * vectors)

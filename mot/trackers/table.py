@@ -113,12 +113,6 @@ class TrackTable:
             self._vote(rows, labels)
         return rows
 
-    def allowed(self, labels: Rows, class_aware: bool) -> NDArray[np.bool_]:
-        """(T, D) which tracks may go with detections of `labels` (D,): all, or those of their own label."""
-        if class_aware:
-            return np.asarray(self["labels"][:, None] == labels)
-        return np.ones((len(self), len(labels)), np.bool_)
-
     def keep(self, mask: NDArray[np.bool_]) -> None:
         """Drop the rows that are False in `mask` (T,)."""
         if not mask.all():

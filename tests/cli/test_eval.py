@@ -224,6 +224,22 @@ def test_missing_images_are_named_or_left_out(
     assert "no sequence is left to track" in said(capsys, *none, status=2)
 
 
+def test_sequences_without_pictures_for_the_camera_are_one_line(data: Path, tmp_path: Path) -> None:
+    flags = ["--cfg", "botsort.yml", "-o", "det_weights=null", "--data", data, "--det-file", "det/det.txt"]
+    command = [
+        sys.executable,
+        "-m",
+        "mot.cli.eval",
+        *map(str, flags),
+        "--out",
+        str(tmp_path / "out"),
+        "--quiet",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    what = "no pictures of 2 of 2 sequences: their camera is taken to stand still"
+    assert done.stderr == f"mot-eval: note: {what}\n"
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -330,5 +330,14 @@ def test_version_and_profile(det_file: Path, tmp_path: Path, capsys: pytest.Capt
     assert run("--det-file", det_file, "--out", tmp_path / "out", "--profile") == 0
     said = capsys.readouterr().out
     assert all(
-        stage in said for stage in ("decode", "preprocess", "detect", "nms", "embed", "associate", "write")
+        stage in said
+        for stage in ("decode", "preprocess", "detect", "nms", "embed", "camera", "associate", "write")
     )
+
+
+def test_a_camera_that_cannot_be_followed_is_counted(det_file: Path, tmp_path: Path) -> None:
+    """No picture has anything in common with the one before."""
+    video = film(tmp_path / "in.mp4", 20, draw=noise, size=(128, 96))
+    flags = ("--video", video, "--det-file", det_file, "-o", "det_weights=null", "--no-video", "--quiet")
+    assert main(["--cfg", "botsort.yml", *map(str, flags), "--out", str(tmp_path / "out")]) == 0
+    assert json.loads((tmp_path / "out" / "in.json").read_text())["camera_failures"] == 19

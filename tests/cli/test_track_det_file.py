@@ -115,3 +115,24 @@ def test_size_draws_on_black(det_file: Path, tmp_path: Path, capsys: pytest.Capt
         assert (stream.width, stream.height, stream.frames, stream.average_rate) == (128, 72, 20, 10)
     assert run(*flags, "--out", tmp_path / "bad", "--size", "128") == 2
     assert "expected width x height" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flags", "lines"), [((), 1), (("--quiet",), 0), (("-o", "camera=null"), 0)])
+def test_a_camera_that_nobody_sees_is_one_line(
+    det_file: Path, tmp_path: Path, flags: tuple[str, ...], lines: int
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "mot.cli.track",
+        "--cfg",
+        "botsort.yml",
+        "-o",
+        "det_weights=null",
+        *flags,
+    ]
+    command += ["--det-file", str(det_file), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = "mot-track: camera: there are no pictures to see its motion in; it is taken to stand still\n"
+    assert done.stderr == said * lines
+    assert json.loads((tmp_path / "out" / "det.json").read_text()).get("camera_failures", 0) == 0

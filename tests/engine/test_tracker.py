@@ -183,6 +183,7 @@ def test_shipped_configs_are_whole_and_commented(path: Path) -> None:
     block = vars(config.tracker) | vars(config.detector) | vars(config.runtime) | vars(config.report)
     block = {k: v for k, v in block.items() if config.row.kind == "sde" or k not in ("head", "decoded")}
     block |= vars(config.reid) if config.row.kind == "sde" and config.row.embeddings else {}
+    block |= vars(config.camera) if config.camera else {}
     assert set(block) <= names, "a key is missing in the file"
 
 

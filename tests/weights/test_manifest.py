@@ -84,6 +84,7 @@ def test_every_shipped_entry_says_what_a_user_must_know() -> None:
 
 
 def test_every_shipped_entry_names_a_network_that_reads_its_maker() -> None:
+    pytest.importorskip("torch")
     from mot.models.registry import MODELS
 
     others = {"PaddleDetection", "OpenMMLab"}
@@ -103,6 +104,7 @@ def test_every_shipped_entry_names_a_network_that_reads_its_maker() -> None:
 
 def test_a_size_in_a_file_name_is_the_entrys_or_its_networks() -> None:
     """Height and width in either order: PaddleDetection's YOLOX begins with the height."""
+    pytest.importorskip("torch")
     from mot.models.registry import MODELS
 
     sized = 0

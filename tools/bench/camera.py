@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mot.camera import METHODS, Camera, CameraConfig
+from mot.camera import METHODS, Camera
 from mot.opencv import cv2
+from mot.perception.settings import CameraConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 from scenery import Array, Motion, corner_error, shot
