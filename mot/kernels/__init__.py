@@ -18,14 +18,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from types import ModuleType
+from typing import Any
 
 from mot.errors import ConfigError
 
 VARIABLE = "MOT_KERNELS"
 CHOICES = ("auto", "numpy", "numba")
 
-fast: ModuleType | None = None  # `mot.kernels.compiled`, or None: numpy
+fast: Any = None  # `mot.kernels.compiled`, or None: numpy
 _chosen = False
 
 

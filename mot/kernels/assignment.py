@@ -77,9 +77,8 @@ def _augment(
             reach = length + cost[i, j] - u[i] - v[j]
             if reach < low[j]:
                 path[j], low[j] = i, reach
-            if low[j] < lowest or (
-                low[j] == lowest and row_of[j] == -1
-            ):  # of equals one that ends the search
+            # of equals one that ends the search
+            if low[j] < lowest or (low[j] == lowest and row_of[j] == -1):
                 lowest, index = low[j], it
         length = lowest
         if index < 0:
@@ -227,12 +226,8 @@ def settle(
         every = np.arange(len(rows))
         pairs = _whole(rows, every), _whole(columns, every), _real(weight, every)
         _settle(*pairs, (height, width), bound, partner)
-    open_rows, open_columns, free = (
-        np.empty(height, np.int64),
-        np.empty(width, np.int64),
-        np.ones(width, np.bool_),
-    )
-    m, n = 0, 0
+    open_rows, open_columns = np.empty(height, np.int64), np.empty(width, np.int64)
+    free, m, n = np.ones(width, np.bool_), 0, 0
     for i in range(height):
         if partner[i] < 0:
             open_rows[m] = i
@@ -293,6 +288,23 @@ def _numbers(places: Any, size: int) -> tuple[Any, int]:
 
 
 @kernel()
+def _together(rows: Any, columns: Any, shape: tuple[int, int], partner: Any) -> Any:
+    """Places (M,) of the pairs that share a row or a column with another; the others go to `partner` (T,)."""
+    row, column = np.zeros(shape[0], np.int64), np.zeros(shape[1], np.int64)
+    for p in range(len(rows)):
+        row[rows[p]] += 1
+        column[columns[p]] += 1
+    left, count = np.empty(len(rows), np.int64), 0
+    for p in range(len(rows)):
+        if row[rows[p]] * column[columns[p]] == 1:
+            partner[rows[p]] = columns[p]
+        else:
+            left[count] = p
+            count += 1
+    return left[:count]
+
+
+@kernel()
 def _partners(rows: Any, columns: Any, weight: Any, shape: tuple[int, int]) -> Any:
     """(T,) the column of each row in the heaviest of these pairs, all of weight above 0, -1: none."""
     partner = np.full(shape[0], -1, np.int64)
@@ -301,7 +313,10 @@ def _partners(rows: Any, columns: Any, weight: Any, shape: tuple[int, int]) -> A
         for p in range(len(rows)):
             dense[rows[p], columns[p]] = weight[p]
         return _solve(dense)
-    rows, columns, weight = _settle(rows, columns, weight, shape, 0.0, partner)
+    left = _together(rows, columns, shape, partner)
+    rows, columns, weight = _whole(rows, left), _whole(columns, left), _real(weight, left)
+    if len(rows) > FEW:
+        rows, columns, weight = _settle(rows, columns, weight, shape, 0.0, partner)
     if len(rows):
         row, height = _numbers(rows, shape[0])
         column, width = _numbers(columns, shape[1])

@@ -1,4 +1,7 @@
-"""All kernels by name; a file is imported, its kernels compiled or loaded, when one of them is first used."""
+"""All kernels by name, and the verbs made of them.
+
+A file is imported, its kernels compiled or loaded, when one of them is first used.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,17 @@ HOME = {
     "pair_cosines": "observations",
     "cell_cosines": "observations",
     "predict_xysr": "observations",
+    "predict_bank": "verbs",
+    "update_bank": "verbs",
+    "correct_bank": "verbs",
+    "heaviest_of_all": "verbs",
+    "match_first": "verbs",
+    "see_all": "verbs",
+    "report_rows": "verbs",
+    "split_rows": "verbs",
+    "advance_table": "verbs",
+    "angles": "verbs",
+    "observe_all": "verbs",
 }
 
 

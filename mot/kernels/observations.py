@@ -213,18 +213,14 @@ def _retrace(
 ) -> None:
     """The filter from where it was lost to `target` (A,), by virtual observations on the straight way."""
     _copy(frozen, f)
-    point, passed, left = np.empty(len(target)), lead, gap - lead
+    point, passed = np.empty(len(target)), lead
     for k in range(len(target)):
         point[k] = start[k] + passed / gap * (target[k] - start[k])
     _correct(f, point, r)
-    whole = int(left)
-    rest = left - whole
-    for step in range(whole + 1):
-        dt = 1.0 if step < whole else rest
-        if dt <= 0.0:
-            break
-        _predict(f, process, dt)
+    while passed < gap:
+        dt = min(1.0, gap - passed)
         passed += dt
+        _predict(f, process, dt)
         for k in range(len(target)):
             point[k] = start[k] + passed / gap * (target[k] - start[k])
         _correct(f, point, r)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mot import kernels
 from mot.errors import InputError
 from mot.structures import Detections, Reason, Tracks, TrackState
 
@@ -49,6 +50,7 @@ class TrackTable:
     """
 
     def __init__(self, tracker: str, **columns: NDArray[Any]) -> None:
+        kernels.choose()
         self._tracker = tracker
         self.time = 0.0
         self.updates = 0
@@ -86,6 +88,8 @@ class TrackTable:
 
         Scores are those of the detections; with `renewed` (M,) only of the tracks marked there.
         """
+        if kernels.fast and kernels.fast.see_all(self._columns, rows, det, detections, renewed):
+            return
         self["misses"][rows] = 0.0
         self["det_index"][rows] = det
         scores = detections.scores[det]
@@ -118,7 +122,7 @@ class TrackTable:
         if not mask.all():
             rows = mask.nonzero()[0]
             self._view(
-                [block[:, rows] for block in self._blocks],
+                [block.take(rows, axis=1) for block in self._blocks],
                 {name: column[rows] for name, column in self._wide.items()},
             )
 
@@ -131,6 +135,9 @@ class TrackTable:
             assigned: (D,) the reasons so far; where a track has seen a detection, its id goes in, reported or not.
         """
         self.updates += 1
+        if kernels.fast:
+            columns = kernels.fast.report_rows(self._columns, rows, assigned)
+            return Tracks.trusted(xyxy=xyxy, assigned=assigned, **columns)
         seen = self["det_index"] >= 0
         assigned[self["det_index"][seen]] = self["ids"][seen]
         columns = {name: self[name][rows] for name in ("ids", "scores", "labels", "det_index")}
@@ -166,7 +173,7 @@ class TrackTable:
                 raise InputError(f"state: {name!r} is missing; from another tracker?")
         self.time, self.updates = float(state["time"]), int(state["updates"])
         self.next_id = int(state["next_id"])
-        self._load({name: np.array(state[name]) for name in self._columns})
+        self._load({name: np.array(state[name], order="C") for name in self._columns})
 
     def _load(self, columns: State) -> None:
         """Take these columns, in blocks."""
