@@ -229,3 +229,10 @@ def unmatched(count: int, matched: Rows) -> Rows:
     free = np.ones(count, np.bool_)
     free[matched] = False
     return free.nonzero()[0]
+
+
+def without(rows: Rows, taken: Rows) -> Rows:
+    """Those of `rows` (N,) that are not `taken` (M,)."""
+    free = np.ones(1 + max(rows.max(initial=0), taken.max(initial=0)), np.bool_)
+    free[taken] = False
+    return rows[free[rows]]

@@ -98,6 +98,8 @@ class TrackTable:
 
     def spawn(self, det: Rows, detections: Detections, state: TrackState, **columns: ArrayLike) -> Rows:
         """A new track for each of the detections `det` (N,), with the tracker's own `columns`; its rows."""
+        if not len(det):
+            return det
         labels = detections.labels[det]
         single = self["votes"].shape[1] == 1 and not labels.any()
         fresh: dict[str, ArrayLike] = {
@@ -109,8 +111,7 @@ class TrackTable:
             "det_index": det,
             "votes": 1 if single else 0,
         }
-        if len(det):
-            self._append(fresh | columns, len(det))
+        self._append(fresh | columns, len(det))
         self.next_id += len(det)
         rows = np.arange(len(self) - len(det), len(self))
         if not single:
@@ -254,6 +255,14 @@ def unassigned(detections: Detections, threshold: float) -> Rows:
 def usable(detections: Detections, assigned: Rows) -> Rows:
     """Rows of the detections that are unmatched so far and have an area."""
     return np.flatnonzero((assigned == UNMATCHED) & has_area(detections.xyxy))
+
+
+def split(detections: Detections, threshold: float) -> tuple[Rows, Rows]:
+    """(D,) the reasons so far and the rows to use: `unassigned` and `usable`."""
+    if kernels.fast:
+        return kernels.fast.usable(detections.xyxy, detections.scores, threshold)
+    assigned = unassigned(detections, threshold)
+    return assigned, usable(detections, assigned)
 
 
 def has_area(xyxy: NDArray[np.float64]) -> NDArray[np.bool_]:
