@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("numba", reason="WITHOUT numba: the compiled kernels are not tested")
 
-from mot import kernels, structures
+from mot import assignment, kernels, structures
 from mot.kernels import compiled as fast
 from mot.kernels import detections as module
+from mot.kernels import verbs
 from mot.structures import Detections, Reason
 from mot.trackers import TRACKERS, bytefamily, observations
 from mot.trackers import table as tables
@@ -48,6 +49,7 @@ def some_detections(rng: np.random.Generator, count: int, labels: int = 1) -> De
 def test_the_constants_are_those_of_the_twins() -> None:
     assert (module.MAX_LABELS, module.MAX_PIXELS) == (structures.MAX_LABELS, structures.MAX_PIXELS)
     assert module.MIN_SIDE == tables.MIN_SIDE
+    assert verbs.SMALL == assignment.SMALL
     assert (module.BELOW_THRESHOLD, module.UNMATCHED) == (Reason.BELOW_THRESHOLD, Reason.UNMATCHED)
 
 
