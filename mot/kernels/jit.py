@@ -1,7 +1,7 @@
 """How kernels are compiled: one signature each, exact arithmetic, the machine code kept on disk where it can be.
 
 Numbers are added and multiplied as written: without fastmath LLVM neither reorders nor fuses (x * y + z is two
-roundings, as in numpy; `tests/kernels/test_compiled_filters.py` would see one). A division by 0 gives what numpy gives.
+roundings, as in numpy; `tests/kernels` would see one). A division by 0 gives what numpy gives.
 """
 
 from __future__ import annotations
