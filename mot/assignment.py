@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from mot import kernels
+
 # 95 % quantiles of the chi-square distribution by degrees of freedom: a squared Mahalanobis distance above
 # the one for 4 excludes a detection from a track (Wojke et al. 2017).
 CHI2_95 = {1: 3.8415, 2: 5.9915, 3: 7.8147, 4: 9.4877, 5: 11.070, 6: 12.592, 7: 14.067, 8: 15.507, 9: 16.919}
@@ -73,6 +75,8 @@ def heaviest(pairs: Pairs, shape: tuple[int, int]) -> Pairs:
         pairs: those that may be made, by rows.
         shape: number of rows and of columns.
     """
+    if kernels.fast:
+        return Pairs(*kernels.fast.heaviest(*pairs, *shape))
     worth = pairs.weight > 0
     if not worth.all():
         pairs = pairs.where(worth)
@@ -103,6 +107,8 @@ def heaviest_of_all(
     """
     if not min(shape):
         return NOTHING
+    if kernels.fast:
+        return Matches(*kernels.fast.heaviest_of_all(*pairs, *shape, gain, bound))
     partner = np.full(shape[0], -1)
     if shape[0] * shape[1] > SMALL and bound < np.inf:
         weighed = pairs._replace(weight=pairs.weight + gain(pairs.rows, pairs.columns))
@@ -187,6 +193,8 @@ def match_iou(pairs: Pairs, shape: tuple[int, int], threshold: float) -> Matches
         shape: number of rows and of columns.
         threshold: least IoU.
     """
+    if kernels.fast:
+        return Matches(*kernels.fast.match_iou(*pairs, *shape, threshold))
     above = pairs.where(pairs.weight > threshold)
     if one_to_one(above, shape):
         return matches(above)
@@ -221,3 +229,10 @@ def unmatched(count: int, matched: Rows) -> Rows:
     free = np.ones(count, np.bool_)
     free[matched] = False
     return free.nonzero()[0]
+
+
+def without(rows: Rows, taken: Rows) -> Rows:
+    """Those of `rows` (N,) that are not `taken` (M,)."""
+    free = np.ones(1 + max(rows.max(initial=0), taken.max(initial=0)), np.bool_)
+    free[taken] = False
+    return rows[free[rows]]

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mot import kernels
+
 Boxes = NDArray[np.float64]
 Rows = NDArray[np.int64]
 TINY = 1e-300  # square pixels; what two empty boxes are divided by
@@ -37,6 +39,8 @@ def tlwh_to_xyxy(tlwh: Boxes) -> Boxes:
 
 def xyxy_to_xywh(xyxy: Boxes) -> Boxes:
     """(N, 4) xyxy to xywh."""
+    if kernels.fast:
+        return kernels.fast.xyxy_to_xywh(xyxy)
     xywh = np.empty((len(xyxy), 4))
     np.subtract(xyxy[:, 2:], xyxy[:, :2], out=xywh[:, 2:])
     np.multiply(xywh[:, 2:], 0.5, out=xywh[:, :2])
@@ -46,11 +50,15 @@ def xyxy_to_xywh(xyxy: Boxes) -> Boxes:
 
 def xywh_to_xyxy(xywh: Boxes) -> Boxes:
     """(N, 4) xywh to xyxy."""
+    if kernels.fast:
+        return kernels.fast.xywh_to_xyxy(xywh)
     return _around(xywh, xywh[:, 2:])
 
 
 def xyxy_to_xyah(xyxy: Boxes) -> Boxes:
     """(N, 4) xyxy to xyah; the height must not be 0."""
+    if kernels.fast:
+        return kernels.fast.xyxy_to_xyah(xyxy)
     xyah = xyxy_to_xywh(xyxy)
     xyah[:, 2] /= xyah[:, 3]
     return xyah
@@ -58,6 +66,8 @@ def xyxy_to_xyah(xyxy: Boxes) -> Boxes:
 
 def xyah_to_xyxy(xyah: Boxes) -> Boxes:
     """(N, 4) xyah to xyxy."""
+    if kernels.fast:
+        return kernels.fast.xyah_to_xyxy(xyah)
     size = xyah[:, 2:].copy()
     size[:, 0] *= size[:, 1]
     return _around(xyah, size)
@@ -65,6 +75,8 @@ def xyah_to_xyxy(xyah: Boxes) -> Boxes:
 
 def xyxy_to_xysr(xyxy: Boxes) -> Boxes:
     """(N, 4) xyxy to xysr; the height must not be 0."""
+    if kernels.fast:
+        return kernels.fast.xyxy_to_xysr(xyxy)
     xysr = xyxy_to_xywh(xyxy)
     ratio = xysr[:, 2] / xysr[:, 3]
     xysr[:, 2] *= xysr[:, 3]
@@ -74,6 +86,8 @@ def xyxy_to_xysr(xyxy: Boxes) -> Boxes:
 
 def xysr_to_xyxy(xysr: Boxes) -> Boxes:
     """(N, 4) xysr to xyxy; scale and ratio must be positive."""
+    if kernels.fast:
+        return kernels.fast.xysr_to_xyxy(xysr)
     size = np.empty((len(xysr), 2))
     np.sqrt(xysr[:, 2] * xysr[:, 3], out=size[:, 0])
     np.divide(xysr[:, 2], size[:, 0], out=size[:, 1])
@@ -147,6 +161,8 @@ def overlaps(a: Boxes, b: Boxes, extra: float = 0.0) -> Overlaps:
 
     No (T, D) array is made where that would be large.
     """
+    if kernels.fast:
+        return Overlaps(*kernels.fast.overlaps(a, b, extra))
     if len(a) * len(b) <= DENSE:
         flat = iou(a, b, extra).ravel()
         cells = (flat > 0).nonzero()[0]
@@ -160,6 +176,8 @@ def overlaps(a: Boxes, b: Boxes, extra: float = 0.0) -> Overlaps:
 
 def iou_of(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
     """(P,) intersection over union of each of `a` (P, 4) with its own of `b` (P, 4); see `iou`."""
+    union = area(a, extra)
+    union += area(b, extra)
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.T.copy(), b.T.copy()
     if extra:
         for edge in (ax2, ay2, bx2, by2):
@@ -171,8 +189,6 @@ def iou_of(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
     h -= np.maximum(ay1, by1)
     np.maximum(h, 0.0, out=h)
     w *= h
-    union = (ax2 - ax1) * (ay2 - ay1)
-    union += (bx2 - bx1) * (by2 - by1)
     union -= w
     np.maximum(union, TINY, out=union)
     w /= union

@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mot import kernels
 from mot.errors import InputError
 
 Bank = NDArray[np.float64]
@@ -59,11 +60,14 @@ def steps(dt: float) -> list[float]:
     if not isinstance(dt, int | float | np.number) or not 0 < dt <= MAX_GAP:
         raise InputError(f"dt: expected a number of frames above 0 and up to {MAX_GAP}, got {dt}")
     rest = dt - int(dt)
-    return [1.0] * int(dt) + ([rest] if rest else [])
+    return [1.0] * int(dt) + ([float(rest)] if rest else [])
 
 
 def predict(bank: Bank, q_x: Array, q_v: Array, dt: float | Array = 1.0) -> None:
     """`dt` <= 1 frames ahead, (T, 1) of each, in place; process noise variances of one frame, (T, 4) or (4,)."""
+    if kernels.fast and isinstance(dt, float) and _plain(bank):
+        kernels.fast.predict_bank(bank, q_x, q_v, dt)
+        return
     if bank.shape[1:] == COUPLED:
         _predict_coupled(bank, np.concatenate([q_x, q_v], axis=-1), dt)
         return
@@ -80,6 +84,9 @@ def predict(bank: Bank, q_x: Array, q_v: Array, dt: float | Array = 1.0) -> None
 
 def update(bank: Bank, rows: NDArray[np.int64], z: Array, r: Array) -> None:
     """Correct the filters `rows` (M,) by measurements `z` (M, 4) of variance `r` (M, 4) or (4,), in place."""
+    if kernels.fast and _plain(bank):
+        kernels.fast.update_bank(bank, rows, z, r)
+        return
     chosen = bank[rows]
     correct(chosen, z, r)
     bank[rows] = chosen
@@ -87,6 +94,9 @@ def update(bank: Bank, rows: NDArray[np.int64], z: Array, r: Array) -> None:
 
 def correct(bank: Bank, z: Array, r: Array) -> None:
     """Correct all filters by measurements `z` (T, 4) of variance `r` (T, 4) or (4,), in place."""
+    if kernels.fast and _plain(bank):
+        kernels.fast.correct_bank(bank, z, r)
+        return
     if bank.shape[1:] == COUPLED:
         _correct_coupled(bank, z, r)
         return
@@ -95,6 +105,11 @@ def correct(bank: Bank, z: Array, r: Array) -> None:
     bank[:, : V + 1] += gain * (z - bank[:, X])[:, None]
     bank[:, PVV] -= gain[:, 1] * bank[:, PXV]
     bank[:, both] -= gain[:, :1] * bank[:, both]
+
+
+def _plain(bank: Bank) -> bool:
+    """Whether a kernel takes it: axes on their own, and not some rows or columns of another array."""
+    return bank.shape[1:] != COUPLED and bank.flags.c_contiguous
 
 
 def position(bank: Bank) -> Array:

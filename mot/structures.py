@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mot import kernels
 from mot.errors import InputError
 
 Record = TypeVar("Record", "Detections", "Tracks")
@@ -250,6 +251,8 @@ def _sound(xyxy: Any, scores: Any, labels: Any, embeddings: Any) -> bool:
     )
     if not typed or not count:
         return False
+    if kernels.fast:
+        return kernels.fast.sound(xyxy, scores, labels) and _finite(embeddings)
     # a NaN makes each of these False
     return bool(
         xyxy.max() <= MAX_PIXELS
@@ -259,12 +262,17 @@ def _sound(xyxy: Any, scores: Any, labels: Any, embeddings: Any) -> bool:
         and scores.max() <= 1
         and labels.min() >= 0
         and labels.max() < MAX_LABELS
-        and (embeddings is None or np.isfinite(embeddings).all())
+        and _finite(embeddings)
     )
 
 
+def _finite(embeddings: Any) -> bool:
+    return embeddings is None or bool(np.isfinite(embeddings).all())
+
+
 def _is(value: Any, dtype: type[Any], shape: tuple[int, ...]) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype == dtype and value.shape == shape
+    """Whether this is a plain array, its numbers where a compiled kernel can read them."""
+    return type(value) is np.ndarray and value.dtype == dtype and value.shape == shape and value.flags.aligned
 
 
 def _array(value: ArrayLike, name: str, dtype: type[Any], shape: tuple[int | None, ...]) -> NDArray[Any]:
@@ -272,7 +280,7 @@ def _array(value: ArrayLike, name: str, dtype: type[Any], shape: tuple[int | Non
     try:
         raw = np.asarray(value)
         with np.errstate(over="ignore", invalid="ignore"):  # the checks below speak of the row
-            array = raw.astype(dtype, copy=False)
+            array = raw.astype(dtype, copy=not raw.flags.aligned)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name}: expected numbers, got {type(value).__name__} ({error})") from None
     if array.size == 0 and array.shape == (0,):

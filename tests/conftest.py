@@ -30,6 +30,12 @@ NEEDED_BY = {
         "perception/test_opening.py",
         "models/test_goldens.py",
     ),
+    "numba": (
+        "kernels/test_compiled_assignment.py",
+        "kernels/test_compiled_boxes.py",
+        "kernels/test_compiled_filters.py",
+        "kernels/test_compiled_table.py",
+    ),
     "pooch": ("weights/test_fetch.py", "cli/test_weights.py"),
 }
 MISSING = [name for name in NEEDED_BY if find_spec(name) is None]

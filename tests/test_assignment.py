@@ -160,3 +160,11 @@ def test_one_to_one() -> None:
 def test_unmatched() -> None:
     assert assignment.unmatched(4, np.array([2, 0])).tolist() == [1, 3]
     assert assignment.unmatched(0, np.array([], np.int64)).tolist() == []
+
+
+@pytest.mark.parametrize("taken", [[], [2], [0, 9], [2, 5, 7], [5, 2]])
+@pytest.mark.parametrize("rows", [[], [2], [2, 5, 7]])
+def test_without(rows: list[int], taken: list[int]) -> None:
+    some, others = np.array(rows, np.int64), np.array(taken, np.int64)
+    expected = some[~np.isin(some, others)]
+    np.testing.assert_array_equal(assignment.without(some, others), expected)

@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent / "mot"
 # Module or package (the longest name counts) -> its layer, and the third parties that it may import besides
 # numpy. It may import lower layers and its own package. `""` is mot/__init__.py.
 LAYERS: dict[str, tuple[int, set[str]]] = {
-    "errors": (0, set()),
+    "errors": (-1, set()),
+    "kernels": (0, set()),
+    "kernels.jit": (0, {"numba"}),
     "resources": (0, set()),
     "timing": (0, set()),
     "structures": (1, set()),

@@ -103,3 +103,21 @@ def test_concat_refuses_what_cannot_be_joined() -> None:
 def test_records_are_frozen() -> None:
     with pytest.raises(AttributeError):
         tracks(1).ids = np.zeros(1, np.int64)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", ["unaligned", "subclass"])
+def test_arrays_come_out_plain_and_aligned(kind: str) -> None:
+    xyxy, scores = np.array([[0.0, 0.0, 2.0, 2.0], [1.0, 1.0, 3.0, 4.0]]), np.array([0.5, 0.75])
+
+    def odd(values: np.ndarray) -> np.ndarray:
+        if kind == "subclass":
+            return np.ma.MaskedArray(values)
+        shifted = np.zeros(values.nbytes + 1, np.uint8)[1:].view(values.dtype).reshape(values.shape)
+        shifted[...] = values
+        return shifted
+
+    found = Detections(xyxy=odd(xyxy), scores=odd(scores), labels=odd(np.array([0, 1])))
+    for got, want in ((found.xyxy, xyxy), (found.scores, scores), (found.labels, [0, 1])):
+        assert type(got) is np.ndarray
+        assert got.flags.aligned
+        np.testing.assert_array_equal(got, want)

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mot import assignment, boxes, motion
+from mot import assignment, boxes, kernels, motion
 from mot.appearance import unit
 from mot.assignment import Matches, Pairs
 from mot.errors import InputError
@@ -42,6 +42,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 DUPLICATE_DISTANCE = 0.15  # 1 - IoU below which two tracks are the same object
 MARGIN = 1e-6  # pixels, above rounding
+NO_SCORES = np.empty(0)
 _PIXEL = 1.0  # the official IoU counts whole pixels: sides are one longer
 
 
@@ -110,6 +111,11 @@ def xyxy_of(table: TrackTable, coordinates: Coordinates, rows: Rows | slice = sl
 
 def predict(table: TrackTable, coordinates: Coordinates, dt: float) -> None:
     """All but tentative tracks `dt` <= 1 frames ahead; of one not seen before that, the size stops changing."""
+    if kernels.fast and not _coupled(table):
+        noise = coordinates.resting.start, coordinates.sides != 3
+        kernels.fast.predict_family(table["filter"], table["state"], table["misses"], *noise, dt)
+        table.step(dt)
+        return
     moving = table["state"] != TENTATIVE
     bank = table["filter"] if moving.all() else table["filter"][moving]
     motion.velocity(bank)[table["misses"][moving] > 0, coordinates.resting] = 0.0
@@ -124,6 +130,8 @@ def bands(detections: Detections, low: float, high: float) -> tuple[Rows, Mask, 
 
     Neither threshold itself is in a band; what has no area is in none.
     """
+    if kernels.fast:
+        return kernels.fast.split(detections.xyxy, detections.scores, low, high)
     scores = detections.scores
     above = scores > high
     below = (scores < high) & (scores > low)
@@ -155,6 +163,9 @@ def match_overlap(
 
     With `scores` (D,) the cost is 1 - IoU * score: sure detections choose first. Who is matched is marked no more.
     """
+    if kernels.fast:
+        weigh = NO_SCORES if scores is None else scores
+        return Matches(*kernels.fast.match_overlap(*pairs, tracks, detections, limit, weigh))
     pairs = between(pairs, tracks, detections)
     if not len(pairs.rows):
         return assignment.NOTHING
@@ -179,13 +190,26 @@ def see(
 ) -> None:
     """Correct and confirm the matched tracks; without `renew_found` a lost one keeps its score."""
     rows, det = matches
-    bank = table["filter"][rows]
-    noise = coordinates.measurement(motion.position(bank)[:, coordinates.sides])
-    motion.correct(bank, coordinates.of(detections.xyxy[det]), noise)
-    table["filter"][rows] = bank
+    _correct(table, coordinates, rows, det, detections.xyxy)
     renewed = None if renew_found else table["state"][rows] != LOST
     table["state"][rows] = CONFIRMED
     table.see(rows, det, detections, renewed)
+
+
+def _correct(table: TrackTable, coordinates: Coordinates, rows: Rows, det: Rows, xyxy: boxes.Boxes) -> None:
+    """The filters of the tracks `rows` (M,) by the detections `det` (M,) of `xyxy` (D, 4)."""
+    if kernels.fast and not _coupled(table):
+        kernels.fast.correct_family(table["filter"], rows, det, xyxy, coordinates.sides != 3)
+        return
+    bank = table["filter"][rows]
+    noise = coordinates.measurement(motion.position(bank)[:, coordinates.sides])
+    motion.correct(bank, coordinates.of(xyxy[det]), noise)
+    table["filter"][rows] = bank
+
+
+def _coupled(table: TrackTable) -> bool:
+    """Whether its filters are coupled, which no kernel takes."""
+    return table["filter"].shape[1:] == motion.COUPLED
 
 
 def prune(
@@ -215,7 +239,11 @@ def prune(
     """
     stays = _let_go(table, int((settings.frame_rate or 30.0) / 30.0 * settings.track_buffer))
     table.keep(stays)
-    found, lost = _same(table, coordinates, left, detections, settings.class_aware)
+    found, lost = _same(table, coordinates, detections.xyxy[left])
+    if settings.class_aware:
+        labels = np.concatenate([detections.labels[left], table["labels"][table["state"] != LOST]])
+        same = labels[found] == table["labels"][lost]
+        found, lost = found[same], lost[same]
     if not len(found):
         return stays.nonzero()[0], left
     again, seen = found[found < len(left)], found >= len(left)
@@ -227,16 +255,16 @@ def prune(
     return stays.nonzero()[0][once], np.delete(left, again)
 
 
-def _same(
-    table: TrackTable, coordinates: Coordinates, left: Rows, detections: Detections, class_aware: bool
-) -> tuple[Rows, Rows]:
-    """Pairs of one object: places (P,) in `left` and the tracks that are not lost, and lost tracks (P,)."""
+def _same(table: TrackTable, coordinates: Coordinates, left: boxes.Boxes) -> tuple[Rows, Rows]:
+    """Pairs at one place: places (P,) in `left` (N, 4) and the tracks that are not lost, and lost tracks (P,)."""
     hidden = table["state"] == LOST
+    if kernels.fast:
+        return kernels.fast.alike(left, xyxy_of(table, coordinates), hidden, _PIXEL, 1.0 - DUPLICATE_DISTANCE)
     lost, seen = hidden.nonzero()[0], (~hidden).nonzero()[0]
     if not len(lost):
         return lost, lost
     xyxy = xyxy_of(table, coordinates)
-    here, there = np.concatenate([detections.xyxy[left], xyxy[seen]]), xyxy[lost]
+    here, there = np.concatenate([left, xyxy[seen]]), xyxy[lost]
     # two boxes of such an IoU begin within so much of one's width and height of each other; hardly any do
     reach = DUPLICATE_DISTANCE / (1.0 - DUPLICATE_DISTANCE) * (there[:, 2:] - there[:, :2] + _PIXEL) + MARGIN
     around = np.concatenate([there[:, :2] - reach, there[:, :2] + reach], axis=1)
@@ -244,12 +272,7 @@ def _same(
     if len(places):
         same = boxes.iou_of(here[places], there[columns], _PIXEL) > 1.0 - DUPLICATE_DISTANCE
         places, columns = places[same], columns[same]
-    lost = lost[columns]
-    if class_aware:
-        labels = np.concatenate([detections.labels[left], table["labels"][seen]])
-        same = labels[places] == table["labels"][lost]
-        places, lost = places[same], lost[same]
-    return places, lost
+    return places, lost[columns]
 
 
 def _let_go(table: TrackTable, buffer: int) -> Mask:
@@ -258,6 +281,8 @@ def _let_go(table: TrackTable, buffer: int) -> Mask:
     A buffer of 0 works like 1, as officially: a track is lost for a frame before it can be too old.
     """
     state, misses, limit = table["state"], table["misses"], max(buffer, 1)
+    if kernels.fast:
+        return kernels.fast.let_go(state, misses, table["expired"], limit)
     missed, confirmed = misses > 0, state == CONFIRMED
     condemned = (state == TENTATIVE) | (confirmed & table["expired"])
     stays: Mask = ~missed | ~(condemned | (misses >= limit + 2))

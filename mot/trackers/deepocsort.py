@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike
 
 from mot import motion
 from mot.appearance import Gallery, Vectors, unit
-from mot.assignment import Matches
+from mot.assignment import Matches, without
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks
 from mot.trackers import observations
@@ -102,7 +102,7 @@ class DeepOCSORT:
         missed = observations.advance(table, steps, XYSR.process)
         made = self._match(detections, strong, embeddings)
         self._update(made, detections, embeddings, missed)
-        fresh = strong[~np.isin(strong, made.columns)]
+        fresh = without(strong, made.columns)
         self._gallery.append(embeddings[fresh])
         observations.spawn(table, fresh, detections, np.empty((len(fresh), 0)), XYSR)
         self._keep(table["misses"] <= config.max_age)

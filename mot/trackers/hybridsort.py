@@ -24,7 +24,7 @@ from typing import Annotated
 import numpy as np
 
 from mot import boxes, motion
-from mot.assignment import Matches
+from mot.assignment import Matches, without
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks
 from mot.trackers import observations
@@ -99,7 +99,7 @@ class HybridSORT:
         missed = observations.advance(table, steps, XYSRC.process)
         made = self._match(detections, strong, faint)
         self._update(made.rows, made.columns, detections, missed)
-        fresh = strong[~np.isin(strong, made.columns)]
+        fresh = without(strong, made.columns)
         scores = detections.scores[fresh, None]
         observations.spawn(table, fresh, detections, scores, XYSRC, score_change=0.0)
         table.keep(table["misses"] <= config.max_age)

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mot import assignment, boxes, motion
+from mot import assignment, boxes, kernels, motion
 from mot.assignment import Matches, Pairs
 from mot.structures import Detections, Tracks, TrackState
 from mot.trackers.table import (
@@ -85,6 +85,8 @@ def bands(detections: Detections, high: float, low: float | None) -> tuple[Rows,
 
     A score equal to a threshold is in neither band; a box without area in none. `low` None: no low band.
     """
+    if kernels.fast:
+        return kernels.fast.split_rows(detections, high, low)
     scores, sound = detections.scores, has_area(detections.xyxy)
     above = scores > high
     if low is None:
@@ -106,6 +108,8 @@ def sound(table: TrackTable) -> Mask:
 
 def advance(table: TrackTable, steps: list[float], process: Array) -> Mask:
     """All tracks some `steps` ahead; (T,) which of them the last call missed."""
+    if kernels.fast:
+        return kernels.fast.advance_table(table, steps, process)
     missed = table["misses"] > 0
     table["streak"][missed] = 0
     for step in steps:
@@ -152,6 +156,8 @@ def recent(table: TrackTable, delta_t: int) -> Mask:
 
 def oldest(table: TrackTable, delta_t: int) -> Mask:
     """(T, K) of the `recent` observations the oldest one."""
+    if kernels.fast:
+        return kernels.fast.oldest(table["seen_at"], table.time, delta_t)
     new = recent(table, delta_t)
     return np.asarray(new & (new.cumsum(axis=1) == 1))
 
@@ -164,6 +170,8 @@ def consistency(
     The way starts at the oldest `recent` observation. 0 where the direction is not known. What is given back takes
     rows of tracks (P,) and of the boxes `xyxy` (D, 4) and tells (P,) of each pair.
     """
+    if kernels.fast:
+        return kernels.fast.angles(table, delta_t, xyxy)
     column = recent(table, delta_t).argmax(axis=1)
     origin, goal = points(table["seen"][np.arange(len(table)), column]), points(xyxy)
 
@@ -222,6 +230,8 @@ def match_first(
         gain: see `assignment.heaviest_of_all`.
         bound: likewise.
     """
+    if kernels.fast:
+        return Matches(*kernels.fast.match_first(pairs, shape, threshold, gain, bound))
     above = pairs.where(pairs.weight > threshold)
     if assignment.one_to_one(above, shape):
         return assignment.matches(above)
@@ -251,7 +261,7 @@ def match_again(
     """
     tracks = tracks.copy()
     tracks[made.rows] = False
-    rows, left = tracks.nonzero()[0], candidates[~np.isin(candidates, made.columns)]
+    rows, left = tracks.nonzero()[0], assignment.without(candidates, made.columns)
     if not len(rows) or not len(left):
         return made
     pairs, shape = near(rows, left), (len(rows), len(left))
@@ -286,6 +296,9 @@ def observe(
         fresh: (M, P, 2) their directions; see `directions`.
     """
     target = np.concatenate([boxes.xyxy_to_xywh(xyxy), extra], axis=1)
+    if kernels.fast:
+        kernels.fast.observe_all(table, rows, missed, target, xyxy, model, fresh)
+        return
     back = missed[rows]
     if back.any():
         back &= last_seen(table)[1][rows]
@@ -307,6 +320,8 @@ def directions(
 
     The sum of the unit vectors from those observations that are `chosen` (T, K).
     """
+    if kernels.fast:
+        return kernels.fast.directions(table["seen"], chosen, rows, xyxy, table["direction"].shape[1])
     way = points(xyxy)[:, None] - points(table["seen"][rows])
     way /= np.sqrt(np.square(way).sum(axis=-1, keepdims=True)) + EPSILON
     way *= chosen[rows][:, :, None, None]

@@ -24,7 +24,7 @@ from typing import Annotated
 import numpy as np
 
 from mot import motion
-from mot.assignment import Matches
+from mot.assignment import Matches, without
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks
 from mot.trackers import observations
@@ -83,7 +83,7 @@ class OCSORT:
         missed = observations.advance(table, steps, XYSR.process)
         made = self._match(detections, strong, faint)
         self._update(made.rows, made.columns, detections, missed)
-        fresh = strong[~np.isin(strong, made.columns)]
+        fresh = without(strong, made.columns)
         observations.spawn(table, fresh, detections, np.empty((len(fresh), 0)), XYSR)
         table.keep(table["misses"] <= config.max_age)
         return observations.report(table, detections, config.min_hits, assigned)

@@ -14,10 +14,10 @@ from typing import Annotated
 
 import numpy as np
 
-from mot import assignment, boxes, motion
+from mot import assignment, boxes, kernels, motion
 from mot.config import AtLeast, Between
 from mot.structures import Detections, Tracks, TrackState
-from mot.trackers.table import CONFIRMED, TENTATIVE, Rows, State, TrackTable, unassigned, usable
+from mot.trackers.table import CONFIRMED, TENTATIVE, Rows, State, TrackTable, split
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,7 @@ class SORT:
             dt: frames since the last call, where some were skipped; see `motion.steps`.
         """
         steps = motion.steps(dt)
-        assigned = unassigned(detections, self.config.score_threshold)
-        used = usable(detections, assigned)
+        assigned, used = split(detections, self.config.score_threshold)
         self._table["streak"][self._table["misses"] > 0] = 0
         for step in steps:
             self._predict(step)
@@ -76,6 +75,10 @@ class SORT:
     def _predict(self, dt: float) -> None:
         table = self._table
         bank = table["filter"]
+        if kernels.fast:
+            kernels.fast.predict_xysr(bank, motion.XYSR_PROCESS, dt)
+            table.step(dt)
+            return
         shrinking = bank[:, motion.X, 2] + bank[:, motion.V, 2] <= 0
         bank[shrinking, motion.V, 2] = 0.0
         motion.predict(bank, motion.XYSR_PROCESS[0], motion.XYSR_PROCESS[1], dt)
@@ -96,6 +99,8 @@ class SORT:
         table.see(rows, det, detections)
 
     def _spawn(self, det: Rows, detections: Detections) -> None:
+        if not len(det):
+            return
         bank = motion.start(boxes.xyxy_to_xysr(detections.xyxy[det]), *motion.XYSR_START)
         self._table.spawn(det, detections, TrackState.TENTATIVE, filter=bank, streak=np.zeros(len(det)))
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mot import kernels
 from mot.errors import InputError
 from mot.structures import Detections, Reason, Tracks, TrackState
 
@@ -49,6 +50,7 @@ class TrackTable:
     """
 
     def __init__(self, tracker: str, **columns: NDArray[Any]) -> None:
+        kernels.choose()
         self._tracker = tracker
         self.time = 0.0
         self.updates = 0
@@ -86,6 +88,8 @@ class TrackTable:
 
         Scores are those of the detections; with `renewed` (M,) only of the tracks marked there.
         """
+        if kernels.fast and kernels.fast.see_all(self._columns, rows, det, detections, renewed):
+            return
         self["misses"][rows] = 0.0
         self["det_index"][rows] = det
         scores = detections.scores[det]
@@ -94,6 +98,8 @@ class TrackTable:
 
     def spawn(self, det: Rows, detections: Detections, state: TrackState, **columns: ArrayLike) -> Rows:
         """A new track for each of the detections `det` (N,), with the tracker's own `columns`; its rows."""
+        if not len(det):
+            return det
         labels = detections.labels[det]
         single = self["votes"].shape[1] == 1 and not labels.any()
         fresh: dict[str, ArrayLike] = {
@@ -105,8 +111,7 @@ class TrackTable:
             "det_index": det,
             "votes": 1 if single else 0,
         }
-        if len(det):
-            self._append(fresh | columns, len(det))
+        self._append(fresh | columns, len(det))
         self.next_id += len(det)
         rows = np.arange(len(self) - len(det), len(self))
         if not single:
@@ -118,7 +123,7 @@ class TrackTable:
         if not mask.all():
             rows = mask.nonzero()[0]
             self._view(
-                [block[:, rows] for block in self._blocks],
+                [block.take(rows, axis=1) for block in self._blocks],
                 {name: column[rows] for name, column in self._wide.items()},
             )
 
@@ -131,6 +136,9 @@ class TrackTable:
             assigned: (D,) the reasons so far; where a track has seen a detection, its id goes in, reported or not.
         """
         self.updates += 1
+        if kernels.fast:
+            columns = kernels.fast.report_rows(self._columns, rows, assigned)
+            return Tracks.trusted(xyxy=xyxy, assigned=assigned, **columns)
         seen = self["det_index"] >= 0
         assigned[self["det_index"][seen]] = self["ids"][seen]
         columns = {name: self[name][rows] for name in ("ids", "scores", "labels", "det_index")}
@@ -166,7 +174,7 @@ class TrackTable:
                 raise InputError(f"state: {name!r} is missing; from another tracker?")
         self.time, self.updates = float(state["time"]), int(state["updates"])
         self.next_id = int(state["next_id"])
-        self._load({name: np.array(state[name]) for name in self._columns})
+        self._load({name: np.array(state[name], order="C") for name in self._columns})
 
     def _load(self, columns: State) -> None:
         """Take these columns, in blocks."""
@@ -247,6 +255,14 @@ def unassigned(detections: Detections, threshold: float) -> Rows:
 def usable(detections: Detections, assigned: Rows) -> Rows:
     """Rows of the detections that are unmatched so far and have an area."""
     return np.flatnonzero((assigned == UNMATCHED) & has_area(detections.xyxy))
+
+
+def split(detections: Detections, threshold: float) -> tuple[Rows, Rows]:
+    """(D,) the reasons so far and the rows to use: `unassigned` and `usable`."""
+    if kernels.fast:
+        return kernels.fast.usable(detections.xyxy, detections.scores, threshold)
+    assigned = unassigned(detections, threshold)
+    return assigned, usable(detections, assigned)
 
 
 def has_area(xyxy: NDArray[np.float64]) -> NDArray[np.bool_]:

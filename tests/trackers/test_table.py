@@ -73,6 +73,18 @@ def test_saved_and_restored() -> None:
         other.load_state_dict({name: part for name, part in made.state_dict().items() if name != "mean"})
 
 
+def test_columns_are_in_c_order_however_they_were_saved() -> None:
+    table = TrackTable("test", filter=np.empty((0, 5, 4)))
+    found = Detections(xyxy=np.ones((3, 4)), scores=np.ones(3))
+    table.spawn(np.arange(3), found, TrackState.TENTATIVE, filter=np.arange(60.0).reshape(3, 5, 4))
+    state = table.state_dict()
+    restored = TrackTable("test", filter=np.empty((0, 5, 4)))
+    restored.load_state_dict(state | {"filter": np.asfortranarray(state["filter"])})
+    restored.keep(np.array([True, False, True]))
+    assert all(restored[name].flags.c_contiguous for name in ("filter", "votes", "ids", "misses"))
+    np.testing.assert_array_equal(restored["filter"], state["filter"][[0, 2]])
+
+
 def test_reasons_before_anything_is_used() -> None:
     found = Detections(
         xyxy=np.array([[0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 1, 1]], float), scores=np.array([0.5, 0.5, 0.4])
