@@ -1,10 +1,16 @@
 """Fixtures that many tests use, and what is left out where a part of the package's needs is missing."""
 
+import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from mot import kernels
+
+# The numpy code is what most tests look at; those that ask for the fixture `compiled` look at the kernels.
+os.environ.setdefault("MOT_KERNELS", "numpy")
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parents[1] / "shared"
 
@@ -55,3 +61,13 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"needs {path}, which is not here")
     return path
+
+
+@pytest.fixture
+def compiled() -> Iterator[None]:
+    """The test runs with the compiled kernels."""
+    if not kernels.available():
+        pytest.skip("WITHOUT numba: the compiled kernels are not tested")
+    kernels.use("numba")
+    yield
+    kernels.use(os.environ["MOT_KERNELS"])

@@ -7,7 +7,7 @@ roundings, as in numpy; `tests/kernels` would see one). A division by 0 gives wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 from numba import types
@@ -36,13 +36,13 @@ def kernel(*arguments: Any) -> Callable[[Function], Function]:
 
     def compile_(function: Function) -> Function:
         try:
-            made: Function = numba.njit(signature, cache=bool(arguments), nogil=True, error_model="numpy")(
+            made: Any = numba.njit(signature, cache=bool(arguments), nogil=True, error_model="numpy")(
                 function
             )
         except RuntimeError as error:
             if "cannot cache" not in str(error):
                 raise
             made = numba.njit(signature, nogil=True, error_model="numpy")(function)
-        return made
+        return cast("Function", made)
 
     return compile_

@@ -18,3 +18,9 @@ def test_every_frame_is_as_it_was(name: str) -> None:
         assert found["counts"].tolist() == kept[f"{name}/counts"].tolist()
         assert found["ids"].tolist() == kept[f"{name}/ids"].tolist()
         np.testing.assert_allclose(found["sums"], kept[f"{name}/sums"], atol=1e-4)
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize("name", NAMES)
+def test_every_frame_is_as_it_was_with_compiled_kernels(name: str) -> None:
+    test_every_frame_is_as_it_was(name)
