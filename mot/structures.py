@@ -122,6 +122,8 @@ class Detections:
 
     def __post_init__(self) -> None:
         """Convert to the documented types, then check every row; whole arrays first, since that is quicker."""
+        if self.labels is None and isinstance(self.scores, np.ndarray):
+            _freeze(self, labels=np.zeros(self.scores.size, np.int64))
         if _sound(self.xyxy, self.scores, self.labels, self.embeddings):
             return
         xyxy = _array(self.xyxy, "xyxy", np.float64, (None, 4))

@@ -599,11 +599,15 @@ def prototype_numba():
 
 
 # ---------------------------------------------------------------------------------------------------- our own library
-def _mot(kind: str, **options) -> Step:
+def _mot(kind: str, core: str = "numpy", **options) -> Step:
     """The one place that knows the interface of ``mot.trackers``."""
+    from mot import kernels
     from mot.structures import Detections
     from mot.trackers import TRACKERS
 
+    if core == "numba" and not kernels.available():
+        raise ImportError("no numba")
+    kernels.use(core)
     config, tracker = TRACKERS[kind]
     update = tracker(config(**options)).update
 
@@ -615,12 +619,16 @@ def _mot(kind: str, **options) -> Step:
 
 
 # as the references above: DeepSORT without its script's threshold and without predicted rows
-adapter("mot SORT", "SORT", "mot")(lambda: _mot("SORT"))
-adapter("mot DeepSORT", "DeepSORT", "mot", embeddings=True)(
-    lambda: _mot("DeepSORT", min_confidence=0.0, max_predicted=0)
-)
-adapter("mot ByteTrack", "ByteTrack", "mot")(lambda: _mot("ByteTrack"))
-adapter("mot OC-SORT", "OC-SORT", "mot")(lambda: _mot("OCSORT", score_threshold=OC["det_thresh"]))
-adapter("mot BoT-SORT", "BoT-SORT", "mot", embeddings=True)(
-    lambda: _mot("BoTSORT", high_threshold=0.5, new_threshold=0.6, with_reid=True)
-)
+for _core in ("numpy", "numba"):
+    _fast = " [fast]" if _core == "numba" else ""
+    adapter(f"mot SORT{_fast}", "SORT", f"mot, {_core}")(lambda core=_core: _mot("SORT", core))
+    adapter(f"mot DeepSORT{_fast}", "DeepSORT", f"mot, {_core}", embeddings=True)(
+        lambda core=_core: _mot("DeepSORT", core, min_confidence=0.0, max_predicted=0)
+    )
+    adapter(f"mot ByteTrack{_fast}", "ByteTrack", f"mot, {_core}")(lambda core=_core: _mot("ByteTrack", core))
+    adapter(f"mot OC-SORT{_fast}", "OC-SORT", f"mot, {_core}")(
+        lambda core=_core: _mot("OCSORT", core, score_threshold=OC["det_thresh"])
+    )
+    adapter(f"mot BoT-SORT{_fast}", "BoT-SORT", f"mot, {_core}", embeddings=True)(
+        lambda core=_core: _mot("BoTSORT", core, high_threshold=0.5, new_threshold=0.6, with_reid=True)
+    )
