@@ -85,9 +85,9 @@ def heaviest(pairs: Pairs, shape: tuple[int, int]) -> Pairs:
     partner = np.full(shape[0], -1)
     left = pairs
     if shape[0] * shape[1] > SMALL:
-        alone = np.bincount(pairs.rows)[pairs.rows] * np.bincount(pairs.columns)[pairs.columns] == 1
-        partner[pairs.rows[alone]] = pairs.columns[alone]
-        left = pairs.where(~alone)
+        single = alone(pairs)
+        partner[pairs.rows[single]] = pairs.columns[single]
+        left = pairs.where(~single)
         if len(left.rows) > FEW:
             left = _settle(left, shape, 0.0, partner)
     _solve(left, shape, partner)
@@ -205,6 +205,12 @@ def match_iou(pairs: Pairs, shape: tuple[int, int], threshold: float) -> Matches
 def matches(pairs: Pairs) -> Matches:
     """Without what they are worth."""
     return Matches(pairs.rows, pairs.columns)
+
+
+def alone(pairs: Pairs) -> Mask:
+    """(P,) which pairs are the only ones of their row and of their column."""
+    rows, columns, _ = pairs
+    return np.asarray(np.bincount(rows)[rows] * np.bincount(columns)[columns] == 1)
 
 
 def one_to_one(pairs: Pairs, shape: tuple[int, int]) -> bool:

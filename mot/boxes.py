@@ -40,7 +40,8 @@ def tlwh_to_xyxy(tlwh: Boxes) -> Boxes:
 def xyxy_to_xywh(xyxy: Boxes) -> Boxes:
     """(N, 4) xyxy to xywh."""
     if kernels.fast:
-        return kernels.fast.xyxy_to_xywh(xyxy)
+        made: Boxes = kernels.fast.xyxy_to_xywh(xyxy)
+        return made
     xywh = np.empty((len(xyxy), 4))
     np.subtract(xyxy[:, 2:], xyxy[:, :2], out=xywh[:, 2:])
     np.multiply(xywh[:, 2:], 0.5, out=xywh[:, :2])
@@ -51,14 +52,16 @@ def xyxy_to_xywh(xyxy: Boxes) -> Boxes:
 def xywh_to_xyxy(xywh: Boxes) -> Boxes:
     """(N, 4) xywh to xyxy."""
     if kernels.fast:
-        return kernels.fast.xywh_to_xyxy(xywh)
+        made: Boxes = kernels.fast.xywh_to_xyxy(xywh)
+        return made
     return _around(xywh, xywh[:, 2:])
 
 
 def xyxy_to_xyah(xyxy: Boxes) -> Boxes:
     """(N, 4) xyxy to xyah; the height must not be 0."""
     if kernels.fast:
-        return kernels.fast.xyxy_to_xyah(xyxy)
+        made: Boxes = kernels.fast.xyxy_to_xyah(xyxy)
+        return made
     xyah = xyxy_to_xywh(xyxy)
     xyah[:, 2] /= xyah[:, 3]
     return xyah
@@ -67,7 +70,8 @@ def xyxy_to_xyah(xyxy: Boxes) -> Boxes:
 def xyah_to_xyxy(xyah: Boxes) -> Boxes:
     """(N, 4) xyah to xyxy."""
     if kernels.fast:
-        return kernels.fast.xyah_to_xyxy(xyah)
+        made: Boxes = kernels.fast.xyah_to_xyxy(xyah)
+        return made
     size = xyah[:, 2:].copy()
     size[:, 0] *= size[:, 1]
     return _around(xyah, size)
@@ -76,7 +80,8 @@ def xyah_to_xyxy(xyah: Boxes) -> Boxes:
 def xyxy_to_xysr(xyxy: Boxes) -> Boxes:
     """(N, 4) xyxy to xysr; the height must not be 0."""
     if kernels.fast:
-        return kernels.fast.xyxy_to_xysr(xyxy)
+        made: Boxes = kernels.fast.xyxy_to_xysr(xyxy)
+        return made
     xysr = xyxy_to_xywh(xyxy)
     ratio = xysr[:, 2] / xysr[:, 3]
     xysr[:, 2] *= xysr[:, 3]
@@ -87,7 +92,8 @@ def xyxy_to_xysr(xyxy: Boxes) -> Boxes:
 def xysr_to_xyxy(xysr: Boxes) -> Boxes:
     """(N, 4) xysr to xyxy; scale and ratio must be positive."""
     if kernels.fast:
-        return kernels.fast.xysr_to_xyxy(xysr)
+        made: Boxes = kernels.fast.xysr_to_xyxy(xysr)
+        return made
     size = np.empty((len(xysr), 2))
     np.sqrt(xysr[:, 2] * xysr[:, 3], out=size[:, 0])
     np.divide(xysr[:, 2], size[:, 0], out=size[:, 1])
@@ -245,9 +251,9 @@ def suppress(xyxy: Boxes, scores: NDArray[np.float64], max_overlap: float) -> ND
 
     A box goes when one of higher score covers more than `max_overlap` of it; sides count one pixel more.
     """
-    order = np.argsort(scores, kind="stable")[::-1]
     if max_overlap >= 1:
         return np.arange(len(scores))
+    order = np.argsort(scores, kind="stable")[::-1]
     overlap = intersection(xyxy[order], xyxy[order], extra=1.0)
     covered = overlap / np.diagonal(overlap) > max_overlap  # (i, j): i covers j
     kept = np.ones(len(order), np.bool_)

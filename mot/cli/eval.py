@@ -26,19 +26,11 @@ from mot.formats.sequences import Sequence, find_sequences, frame_range, results
 from mot.metrics import FIELDS, Counts, Prepared, check_iou, count, events
 
 PROGRAM = "mot-eval"
-# What is for tracking alone, and its default.
-TRACKING: dict[str, Any] = {
-    "data": None,
-    "det_file": None,
-    "out": Path("output"),
-    "workers": 1,
-    "cache": None,
-    "resume": False,
-    "overwrite": False,
-    "allow_missing": False,
-    "offline": False,
-    "overrides": [],
-}
+# What is for tracking alone.
+TRACKING = (
+    *("data", "det_file", "out", "workers", "cache", "resume", "overwrite", "allow_missing", "offline"),
+    "overrides",
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -114,9 +106,9 @@ def _check_flags(args: argparse.Namespace) -> None:
         raise ConfigError("--cfg needs --data, the folder of sequences to track")
     if not tracking and (args.gt is None or args.results is None):
         raise ConfigError("give --gt and --results to score files, or --cfg and --data to track")
-    unused = ("gt", "results") if tracking else TRACKING
-    for name in unused:
-        if getattr(args, name) not in (None, False, [], TRACKING.get(name)):
+    usual = _parser()
+    for name in ("gt", "results") if tracking else TRACKING:
+        if getattr(args, name) != usual.get_default(name):
             flag = {"overrides": "-o"}.get(name, "--" + name.replace("_", "-"))
             raise ConfigError(f"{flag} would not be used {'with' if tracking else 'without'} --cfg")
     if args.columns is not None and args.metrics is not None:

@@ -6,7 +6,6 @@ one thread and two. A finished sequence is a text and a record beside it, by whi
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import multiprocessing
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mot import __version__
-from mot.engine.cache import Remembering
+from mot.engine.cache import Remembering, key_of
 from mot.engine.config import read_config
 from mot.engine.outputs import Outputs, TextSink
 from mot.engine.tracker import Tracker
@@ -35,6 +34,7 @@ from mot.perception.files import DetectionFile
 from mot.structures import Frame, Tracks
 from mot.weights import fetch
 
+CONTENT = "content of its inputs"  # in a record, and an error
 THREADS = 1  # of every worker, where the config does not say
 
 
@@ -103,7 +103,7 @@ def finished(job: Job) -> Mapping[str, Any] | None:
         return None
     if record.get("text") != fetch.sha256(job.text):
         return None
-    made, wanted = record.get("job", {}), _identity(job)
+    made, wanted = record.get("job", {}), _identity(job, inputs(job))
     changed = [key for key in wanted if made.get(key) != wanted[key]]
     if changed:
         raise OutputError(
@@ -214,8 +214,9 @@ def track(job: Job, progress: Callable[[int], None] = lambda done: None) -> dict
     config = replace(config, runtime=replace(config.runtime, threads=config.runtime.threads or THREADS))
     detections = _detections(job, config.detector.labels, config.detector.score_map)
     tracker = Tracker.from_config(config, detector=detections, offline=job.offline)
-    paths, identity = inputs(job), _identity(job)
-    seen = Remembering(tracker, job.cache, _files(job)) if job.cache and paths else None
+    paths = inputs(job)
+    identity = _identity(job, paths)
+    seen = Remembering(tracker, job.cache, identity[CONTENT]) if job.cache and paths else None
     several = len(tracker.tracked_labels) > 1
 
     def rows(frame: Frame, tracks: Tracks) -> str:
@@ -282,11 +283,6 @@ def blind(job: Job) -> bool:
     return read_config(job.cfg, job.overrides).camera is not None and not inputs(job)
 
 
-def _files(job: Job) -> list[Path]:
-    """All that a result is made of but weights."""
-    return [*inputs(job), *([] if job.det_file is None else [job.folder.folder / job.det_file])]
-
-
 @dataclass(frozen=True)
 class _Source:
     """The frames to track, numbered as in the sequence; without `paths` they have no pictures."""
@@ -312,12 +308,12 @@ class _Source:
         return (frame.image for frame in source)
 
 
-def _identity(job: Job) -> dict[str, Any]:
-    """What makes two runs of a sequence the same, by a name for each part."""
+def _identity(job: Job, paths: list[Path]) -> dict[str, Any]:
+    """What makes two runs of a sequence the same, by a name for each part; `paths` are its pictures."""
     config = read_config(job.cfg, job.overrides)
     frames = [1, job.folder.length] if job.frames is None else [job.frames.start, job.frames[-1]]
     named = (config.weights, None if job.det_file else config.det_weights, config.reid_weights)
     weights = [fetch.sha256(fetch.locate(name, offline=job.offline)) for name in named if name is not None]
-    inputs = hashlib.sha256("".join(map(fetch.sha256, _files(job))).encode()).hexdigest()
+    files = [*paths, *([] if job.det_file is None else [job.folder.folder / job.det_file])]
     facts = {"config": repr(config), "det-file": job.det_file, "range of frames": frames}
-    return facts | {"content of its inputs": inputs, "weights": weights, "version of mot": __version__}
+    return facts | {CONTENT: key_of(files), "weights": weights, "version of mot": __version__}

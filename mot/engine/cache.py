@@ -17,6 +17,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -30,13 +31,14 @@ from mot.structures import Detections, Frame
 FLOOR = 0.1  # the lowest score that a shipped config asks for
 COLUMNS = ("xyxy", "scores", "labels")
 Warp = NDArray[np.float64]
+Boxes = NDArray[np.float64]
 # What a damaged .npz raises, from zipfile, zlib, struct and numpy.
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
-def key_of(paths: Iterable[Path], record: Mapping[str, Any]) -> str:
+def key_of(paths: Iterable[Path], record: Mapping[str, Any] = MappingProxyType({})) -> str:
     """A name for what `record` sees in these files: 32 hexadecimal digits of their contents and of it."""
-    digest = hashlib.sha256(json.dumps(record, sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(json.dumps(dict(record), sort_keys=True, default=str).encode())
     for path in paths:
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
@@ -49,17 +51,17 @@ class Remembering:
     Args:
         tracker: with its networks.
         folder: of the entries; it is made.
-        paths: the files that all frames come from, and detections where a file has them.
+        contents: `key_of` the files that all frames come from, and detections where a file has them.
 
     Attributes:
         follow: the tracker's `follow()`, likewise; None where the camera is not followed.
     """
 
-    def __init__(self, tracker: Tracker, folder: Path, paths: Sequence[Path]) -> None:
+    def __init__(self, tracker: Tracker, folder: Path, contents: str) -> None:
         self._tracker, self._threshold = tracker, tracker.config.detector.score_threshold
         self._boxes = self._looks = None
         self.follow: Warps | None = None
-        facts, record = {"files": key_of(paths, {})}, tracker.record()
+        facts, record = {"files": contents}, tracker.record()
         if record["config"]["camera"] is not None:
             from mot.camera import LIBRARY
 
@@ -151,9 +153,9 @@ class Warps:
         self._known = read_warps(self._path)
         self._new: dict[bytes, Warp | None] = {}
         self._follow: Follow | None = None  # one that has seen the last picture, if any
-        self._last: tuple[Frame, Warp] | None = None
+        self._last: tuple[Frame, Boxes] | None = None
 
-    def __call__(self, frame: Frame, boxes: Warp) -> Warp | None:
+    def __call__(self, frame: Frame, boxes: Boxes) -> Warp | None:
         """The motion up to this frame, None where it cannot be told."""
         last, self._last = self._last, (frame, boxes)
         name = _name(last, self._last)
@@ -174,7 +176,7 @@ class Warps:
             write_warps(self._path, self._known | self._new)
 
 
-def _name(*seen: tuple[Frame, Warp] | None) -> bytes:
+def _name(*seen: tuple[Frame, Boxes] | None) -> bytes:
     """Of a motion: 16 bytes of the numbers of its two pictures, and of the boxes in them."""
     digest = hashlib.sha256()
     for each in seen:

@@ -20,18 +20,9 @@ SMALL, FEW, MARGIN = 1_000, 100, 1e-9  # as in mot.assignment
 
 
 @kernel()
-def _whole(values: Any, places: Any) -> Any:
-    """(M,) the whole numbers at some places (M,)."""
-    taken = np.empty(len(places), np.int64)
-    for m in range(len(places)):
-        taken[m] = values[places[m]]
-    return taken
-
-
-@kernel()
-def _real(values: Any, places: Any) -> Any:
-    """(M,) the numbers at some places (M,)."""
-    taken = np.empty(len(places))
+def _taken(values: Any, places: Any) -> Any:
+    """(M,) the values at some places (M,)."""
+    taken = np.empty(len(places), values.dtype)
     for m in range(len(places)):
         taken[m] = values[places[m]]
     return taken
@@ -207,7 +198,7 @@ def _settle(rows: Any, columns: Any, weight: Any, shape: tuple[int, int], bound:
                 left[count] = p
                 count += 1
         left = left[:count]
-        rows, columns, weight = _whole(rows, left), _whole(columns, left), _real(weight, left)
+        rows, columns, weight = _taken(rows, left), _taken(columns, left), _taken(weight, left)
         if len(rows) <= FEW or not any_:
             break
     return rows, columns, weight
@@ -224,7 +215,7 @@ def settle(
     partner = np.full(height, -1, np.int64)
     if height * width > SMALL and bound < np.inf:
         every = np.arange(len(rows))
-        pairs = _whole(rows, every), _whole(columns, every), _real(weight, every)
+        pairs = _taken(rows, every), _taken(columns, every), _taken(weight, every)
         _settle(*pairs, (height, width), bound, partner)
     open_rows, open_columns = np.empty(height, np.int64), np.empty(width, np.int64)
     free, m, n = np.ones(width, np.bool_), 0, 0
@@ -271,7 +262,7 @@ def complete(
             made[count] = i
             count += 1
     made = made[:count]
-    return made, _whole(partner, made)
+    return made, _taken(partner, made)
 
 
 @kernel()
@@ -314,7 +305,7 @@ def _partners(rows: Any, columns: Any, weight: Any, shape: tuple[int, int]) -> A
             dense[rows[p], columns[p]] = weight[p]
         return _solve(dense)
     left = _together(rows, columns, shape, partner)
-    rows, columns, weight = _whole(rows, left), _whole(columns, left), _real(weight, left)
+    rows, columns, weight = _taken(rows, left), _taken(columns, left), _taken(weight, left)
     if len(rows) > FEW:
         rows, columns, weight = _settle(rows, columns, weight, shape, 0.0, partner)
     if len(rows):
@@ -337,7 +328,7 @@ def _heaviest(rows: Any, columns: Any, weight: Any, shape: tuple[int, int]) -> A
     worth, count = _above(weight, 0.0), 0
     if not len(worth):
         return worth
-    partner = _partners(_whole(rows, worth), _whole(columns, worth), _real(weight, worth), shape)
+    partner = _partners(_taken(rows, worth), _taken(columns, worth), _taken(weight, worth), shape)
     for n in range(len(worth)):
         p = worth[n]
         if partner[rows[p]] == columns[p]:
@@ -353,7 +344,7 @@ def heaviest(rows: Any, columns: Any, weight: Any, height: int, width: int) -> t
     None of weight 0 or less; in the order given.
     """
     chosen = _heaviest(rows, columns, weight, (height, width))
-    return _whole(rows, chosen), _whole(columns, chosen), _real(weight, chosen)
+    return _taken(rows, chosen), _taken(columns, chosen), _taken(weight, chosen)
 
 
 @kernel(ANY_I1, ANY_I1, ANY_F1, INT, INT, FLOAT)
@@ -362,7 +353,7 @@ def match_iou(
 ) -> tuple[Any, Any]:
     """Rows and columns of the pairs of greatest total overlap, those below `threshold` dropped, as SORT does."""
     above = _above(iou, threshold)
-    some, others = _whole(rows, above), _whole(columns, above)
+    some, others = _taken(rows, above), _taken(columns, above)
     if _one_to_one(some, others, (height, width)):
         return some, others
     chosen, count = _heaviest(rows, columns, iou, (height, width)), 0
@@ -370,7 +361,7 @@ def match_iou(
         if iou[chosen[n]] >= threshold:
             chosen[count] = chosen[n]
             count += 1
-    return _whole(rows, chosen[:count]), _whole(columns, chosen[:count])
+    return _taken(rows, chosen[:count]), _taken(columns, chosen[:count])
 
 
 @kernel(ANY_I1, ANY_I1, ANY_F1, B1, B1, FLOAT, ANY_F1)
@@ -388,13 +379,13 @@ def match_overlap(
             some[count] = p
             count += 1
     some = some[:count]
-    rows, columns, weight = _whole(rows, some), _whole(columns, some), _real(iou, some)
+    rows, columns, weight = _taken(rows, some), _taken(columns, some), _taken(iou, some)
     for n in range(count):
         if len(scores):
             weight[n] *= scores[columns[n]]
         weight[n] -= 1.0 - limit
     chosen = _heaviest(rows, columns, weight, (len(tracks), len(detections)))
-    rows, columns = _whole(rows, chosen), _whole(columns, chosen)
+    rows, columns = _taken(rows, chosen), _taken(columns, chosen)
     for n in range(len(rows)):
         tracks[rows[n]] = detections[columns[n]] = False
     return rows, columns

@@ -1,4 +1,4 @@
-"""The columns of a `TrackTable` at once. Twins: its methods `see` and `report`."""
+"""The columns of a `TrackTable` at once. Twins: its methods `see` and `report`, and the family's `_let_go`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mot.kernels.jit import ANY_B1, ANY_F1, ANY_I1, COL_F1, COL_I1, I1, I2, kernel
+from mot.kernels.jit import ANY_B1, ANY_F1, ANY_I1, COL_B1, COL_F1, COL_I1, FLOAT, I1, I2, kernel
+
+TENTATIVE, CONFIRMED, LOST = 1, 2, 3  # as in mot.structures.TrackState
 
 
 @kernel(COL_F1, COL_I1, COL_F1, COL_I1, I2, ANY_I1, ANY_I1, ANY_F1, ANY_I1, ANY_B1)
@@ -58,3 +60,17 @@ def report(
         of_id[r], of_score[r], of_label[r], of_det[r] = ids[t], scores[t], labels[t], det_index[t]
         of_state[r] = state[t]
     return of_id, of_score, of_label, of_det, of_state
+
+
+@kernel(COL_I1, ANY_F1, COL_B1, FLOAT)
+def let_go(state: Any, misses: Any, expired: Any, limit: float) -> Any:
+    """Missed tracks become lost, those missed for more than `limit` expire; (T,) which stay. Twin: `_let_go`."""
+    stays = np.empty(len(state), np.bool_)
+    for i in range(len(state)):
+        confirmed = state[i] == CONFIRMED
+        condemned = state[i] == TENTATIVE or (confirmed and expired[i]) or misses[i] >= limit + 2
+        stays[i] = misses[i] <= 0 or not condemned
+        expired[i] = expired[i] or misses[i] > limit
+        if misses[i] > 0 and confirmed:
+            state[i] = LOST
+    return stays

@@ -131,7 +131,8 @@ def bands(detections: Detections, low: float, high: float) -> tuple[Rows, Mask, 
     Neither threshold itself is in a band; what has no area is in none.
     """
     if kernels.fast:
-        return kernels.fast.split(detections.xyxy, detections.scores, low, high)
+        made: tuple[Rows, Mask, Mask] = kernels.fast.split(detections.xyxy, detections.scores, low, high)
+        return made
     scores = detections.scores
     above = scores > high
     below = (scores < high) & (scores > low)
@@ -259,7 +260,10 @@ def _same(table: TrackTable, coordinates: Coordinates, left: boxes.Boxes) -> tup
     """Pairs at one place: places (P,) in `left` (N, 4) and the tracks that are not lost, and lost tracks (P,)."""
     hidden = table["state"] == LOST
     if kernels.fast:
-        return kernels.fast.alike(left, xyxy_of(table, coordinates), hidden, _PIXEL, 1.0 - DUPLICATE_DISTANCE)
+        made: tuple[Rows, Rows] = kernels.fast.alike(
+            left, xyxy_of(table, coordinates), hidden, _PIXEL, 1.0 - DUPLICATE_DISTANCE
+        )
+        return made
     lost, seen = hidden.nonzero()[0], (~hidden).nonzero()[0]
     if not len(lost):
         return lost, lost
@@ -282,7 +286,8 @@ def _let_go(table: TrackTable, buffer: int) -> Mask:
     """
     state, misses, limit = table["state"], table["misses"], max(buffer, 1)
     if kernels.fast:
-        return kernels.fast.let_go(state, misses, table["expired"], limit)
+        made: Mask = kernels.fast.let_go(state, misses, table["expired"], limit)
+        return made
     missed, confirmed = misses > 0, state == CONFIRMED
     condemned = (state == TENTATIVE) | (confirmed & table["expired"])
     stays: Mask = ~missed | ~(condemned | (misses >= limit + 2))

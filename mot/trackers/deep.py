@@ -54,6 +54,35 @@ def within_gate(table: TrackTable, rows: Rows, xyxy: boxes.Boxes) -> Pairs:
     return pairs._replace(rows=rows[pairs.rows])
 
 
+def match(
+    table: TrackTable,
+    eligible: Mask,
+    turn: NDArray[Any],
+    xyxy: boxes.Boxes,
+    labels: Rows | None,
+    limits: tuple[float, float],
+    dt: float,
+    cost: Callable[[Pairs], Array],
+) -> Matches:
+    """The `eligible` tracks by `cost`, within the gate, in turn; then those that may, by overlap.
+
+    Args:
+        table: the tracks.
+        eligible: (T,) which tracks choose by cost.
+        turn: see `match_in_turn`.
+        xyxy: (D, 4) the detections.
+        labels: (D,) theirs, to match within a label only; None: across labels.
+        limits: the greatest cost, and the greatest 1 - IoU.
+        dt: frames since the last call.
+        cost: see `match_in_turn`; pairs come with their squared distances.
+    """
+    pairs = within_gate(table, eligible.nonzero()[0], xyxy)
+    if labels is not None:
+        pairs = pairs.where(table["labels"][pairs.rows] == labels[pairs.columns])
+    first = match_in_turn(pairs, turn, limits[0], (len(table), len(xyxy)), cost)
+    return assignment.join(first, match_overlap(table, first, xyxy, labels, limits[1], dt))
+
+
 def match_in_turn(
     pairs: Pairs, turn: NDArray[Any], max_cost: float, shape: tuple[int, int], cost: Callable[[Pairs], Array]
 ) -> Matches:
@@ -99,12 +128,6 @@ def match_overlap(
     pairs = affordable(pairs._replace(weight=1.0 - pairs.weight), max_distance)
     found = assignment.heaviest(pairs, (len(rows), len(left)))
     return Matches(rows[found.rows], left[found.columns])
-
-
-def alone(pairs: Pairs) -> Mask:
-    """(P,) which pairs are the only ones of their row and of their column."""
-    rows, columns, _ = pairs
-    return np.asarray((np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1))
 
 
 def affordable(pairs: Pairs, max_cost: float) -> Pairs:

@@ -98,19 +98,14 @@ class DeepSORT:
         """The cascade of the confirmed tracks by appearance, then overlap."""
         table, config = self._table, self.config
         eligible = (table["state"] == CONFIRMED) & (table["misses"] <= config.max_age)
-        pairs = deep.within_gate(table, eligible.nonzero()[0], xyxy)
-        if config.class_aware:
-            pairs = pairs.where(table["labels"][pairs.rows] == labels[pairs.columns])
-        shape, limit = (len(table), len(xyxy)), config.max_cosine_distance
+        limits = config.max_cosine_distance, config.max_iou_distance
 
         def cost(some: Pairs) -> deep.Array:
-            enough = np.where(deep.alone(some), limit, -np.inf)
+            enough = np.where(assignment.alone(some), limits[0], -np.inf)
             return self._gallery.distances(some.rows, some.columns, looks, config.nn_nearest, enough)
 
-        first = deep.match_in_turn(pairs, table["misses"], limit, shape, cost)
-        aware = labels if config.class_aware else None
-        second = deep.match_overlap(table, first, xyxy, aware, config.max_iou_distance, dt)
-        return assignment.join(first, second)
+        within = labels if config.class_aware else None
+        return deep.match(table, eligible, table["misses"], xyxy, within, limits, dt, cost)
 
     def _update(self, rows: Rows, det: Rows, detections: Detections, embeddings: Vectors) -> None:
         bank = self._table["filter"]

@@ -86,16 +86,11 @@ def bands(detections: Detections, high: float, low: float | None) -> tuple[Rows,
     A score equal to a threshold is in neither band; a box without area in none. `low` None: no low band.
     """
     if kernels.fast:
-        return kernels.fast.split_rows(detections, high, low)
+        made: tuple[Rows, Rows, Rows] = kernels.fast.split_rows(detections, high, low)
+        return made
     scores, sound = detections.scores, has_area(detections.xyxy)
     above = scores > high
-    if low is None:
-        return (
-            np.where(above, UNMATCHED, BELOW_THRESHOLD),
-            (above & sound).nonzero()[0],
-            np.empty(0, np.int64),
-        )
-    below = (scores > low) & (scores < high)
+    below = np.zeros_like(above) if low is None else (scores > low) & (scores < high)
     assigned = np.where(above | below, UNMATCHED, BELOW_THRESHOLD)
     return assigned, (above & sound).nonzero()[0], (below & sound).nonzero()[0]
 
@@ -109,7 +104,8 @@ def sound(table: TrackTable) -> Mask:
 def advance(table: TrackTable, steps: list[float], process: Array) -> Mask:
     """All tracks some `steps` ahead; (T,) which of them the last call missed."""
     if kernels.fast:
-        return kernels.fast.advance_table(table, steps, process)
+        made: Mask = kernels.fast.advance_table(table, steps, process)
+        return made
     missed = table["misses"] > 0
     table["streak"][missed] = 0
     for step in steps:
@@ -157,7 +153,8 @@ def recent(table: TrackTable, delta_t: int) -> Mask:
 def oldest(table: TrackTable, delta_t: int) -> Mask:
     """(T, K) of the `recent` observations the oldest one."""
     if kernels.fast:
-        return kernels.fast.oldest(table["seen_at"], table.time, delta_t)
+        made: Mask = kernels.fast.oldest(table["seen_at"], table.time, delta_t)
+        return made
     new = recent(table, delta_t)
     return np.asarray(new & (new.cumsum(axis=1) == 1))
 
@@ -171,7 +168,8 @@ def consistency(
     rows of tracks (P,) and of the boxes `xyxy` (D, 4) and tells (P,) of each pair.
     """
     if kernels.fast:
-        return kernels.fast.angles(table, delta_t, xyxy)
+        made: Callable[[Rows, Rows], Array] = kernels.fast.angles(table, delta_t, xyxy)
+        return made
     column = recent(table, delta_t).argmax(axis=1)
     origin, goal = points(table["seen"][np.arange(len(table)), column]), points(xyxy)
 
@@ -321,7 +319,8 @@ def directions(
     The sum of the unit vectors from those observations that are `chosen` (T, K).
     """
     if kernels.fast:
-        return kernels.fast.directions(table["seen"], chosen, rows, xyxy, table["direction"].shape[1])
+        made: Array = kernels.fast.directions(table["seen"], chosen, rows, xyxy, table["direction"].shape[1])
+        return made
     way = points(xyxy)[:, None] - points(table["seen"][rows])
     way /= np.sqrt(np.square(way).sum(axis=-1, keepdims=True)) + EPSILON
     way *= chosen[rows][:, :, None, None]

@@ -139,19 +139,16 @@ class StrongSORT:
         eligible, turn = table["state"] == CONFIRMED, np.zeros(len(table))
         if config.cascade:
             eligible, turn = eligible & (table["misses"] <= config.max_age), table["misses"]
-        pairs = deep.within_gate(table, eligible.nonzero()[0], xyxy)
-        if config.class_aware:
-            pairs = pairs.where(table["labels"][pairs.rows] == labels[pairs.columns])
         share = config.mc_lambda if config.mc else 1.0
 
         def cost(some: Pairs) -> deep.Array:
             return share * self._gallery.distances(some.rows, some.columns, looks) + (1 - share) * some.weight
 
-        shape = (len(table), len(xyxy))
-        first = deep.match_in_turn(pairs, turn, config.max_cosine_distance, shape, cost)
-        aware = labels if config.class_aware else None
-        second = deep.match_overlap(table, first, xyxy, aware, config.max_iou_distance, dt)
-        return assignment.join(first, second)
+        within, limits = (
+            labels if config.class_aware else None,
+            (config.max_cosine_distance, config.max_iou_distance),
+        )
+        return deep.match(table, eligible, turn, xyxy, within, limits, dt, cost)
 
     def _update(self, rows: Rows, det: Rows, detections: Detections, embeddings: Vectors) -> None:
         bank = self._table["filter"]

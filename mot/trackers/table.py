@@ -260,7 +260,8 @@ def usable(detections: Detections, assigned: Rows) -> Rows:
 def split(detections: Detections, threshold: float) -> tuple[Rows, Rows]:
     """(D,) the reasons so far and the rows to use: `unassigned` and `usable`."""
     if kernels.fast:
-        return kernels.fast.usable(detections.xyxy, detections.scores, threshold)
+        made: tuple[Rows, Rows] = kernels.fast.usable(detections.xyxy, detections.scores, threshold)
+        return made
     assigned = unassigned(detections, threshold)
     return assigned, usable(detections, assigned)
 

@@ -56,6 +56,7 @@ TESTS_OF = {
     "observations": ["tests/trackers/test_observations.py"],
     "table": ["tests/trackers/test_table.py"],
 }
+ROWS_ALONE = ("np.bincount(rows)[rows] * np.bincount(columns)[columns] == 1", "np.bincount(rows)[rows] == 1")
 SORT, DEEP, FAMILY = "trackers/sort.py", "trackers/deep.py", "trackers/bytefamily.py"
 BYTE, BOT, JDE, STRONG = (
     "trackers/bytetrack.py",
@@ -127,15 +128,15 @@ MUTANTS = (
     Mutant("SORT", "hits not in a row", SORT, '["misses"] > 0] = 0', '["misses"] > 1] = 0'),
     Mutant("DeepSORT", "IoU + 1 pixel", DEEP, *PIXEL_MORE),
     # a limit inside the solve would be no wrong rule here: with clamped costs it comes to the same
-    Mutant("DeepSORT", "oldest first", "trackers/deepsort.py", 'match_in_turn(pairs, table["misses"]', 'match_in_turn(pairs, -table["misses"]'),
+    Mutant("DeepSORT", "oldest first", "trackers/deepsort.py", 'eligible, table["misses"]', 'eligible, -table["misses"]'),
     Mutant("DeepSORT", "overlap for the long lost", DEEP, '(table["misses"] <= dt)', '(table["misses"] <= dt + 1)'),
     # DeepSORT's age is decided by the cascade: a track dropped one frame earlier or later could not be matched anyway
     Mutant("DeepSORT", "one frame less", "trackers/deepsort.py", '(table["misses"] <= config.max_age)', '(table["misses"] < config.max_age)'),
     Mutant("DeepSORT", "no motion gate", GATE, *LOOSE),
     Mutant("DeepSORT", "one look forgotten", APPEARANCE, "% self._budget] = vectors", "% max(1, self._budget - 1)] = vectors"),
     Mutant("DeepSORT", "taken detections stay free", DEEP, "free[found.columns] = False", "free[found.columns] = True"),
-    Mutant("DeepSORT", "newest look is enough for all", "trackers/deepsort.py", "np.where(deep.alone(some), limit, -np.inf)", "np.full(len(some.rows), limit)"),
-    Mutant("DeepSORT", "newest look is enough for single tracks", DEEP, "(np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)", "np.bincount(rows)[rows] == 1"),
+    Mutant("DeepSORT", "newest look is enough for all", "trackers/deepsort.py", "np.where(assignment.alone(some), limits[0], -np.inf)", "np.full(len(some.rows), limits[0])"),
+    Mutant("DeepSORT", "newest look is enough for single tracks", ASSIGNMENT, *ROWS_ALONE),
     Mutant("ByteTrack", "IoU of plain boxes", FAMILY, "_PIXEL = 1.0", "_PIXEL = 0.0"),
     Mutant("ByteTrack", "gate after the solve", FAMILY, *LATE),
     Mutant("ByteTrack", "no score fusion", FAMILY, *UNFUSED),
@@ -207,8 +208,8 @@ MUTANTS = (
     Mutant("assignment", "solver where the gate leaves no choice", ASSIGNMENT, "if one_to_one(above, shape):", "if False:"),
     Mutant("assignment", "one to one in rows only", ASSIGNMENT, "and np.count_nonzero(_member(columns, shape[1])) == len(rows)", ""),
     Mutant("assignment", "pairs worth nothing are made", ASSIGNMENT, "worth = pairs.weight > 0\n", "worth = pairs.weight > -np.inf\n"),
-    Mutant("assignment", "alone in the row only", ASSIGNMENT, "[pairs.rows] * np.bincount(pairs.columns)[pairs.columns] == 1", "[pairs.rows] == 1"),
-    Mutant("assignment", "alone in the column only", ASSIGNMENT, "alone = np.bincount(pairs.rows)[pairs.rows] * np", "alone = np"),
+    Mutant("assignment", "alone in the row only", ASSIGNMENT, *ROWS_ALONE),
+    Mutant("assignment", "alone in the column only", ASSIGNMENT, "np.asarray(np.bincount(rows)[rows] * np", "np.asarray(np"),
     Mutant("assignment", "no margin", ASSIGNMENT, "rivals + bound + MARGIN", "rivals + bound"),
     Mutant("assignment", "rivals of the row only", ASSIGNMENT, "[rows] + _best(columns, below, shape[1], bound)[columns]", "[rows]"),
     Mutant("assignment", "rivals of the column only", ASSIGNMENT, "rivals = _best(rows, below, shape[0], bound)[rows] + ", "rivals = "),

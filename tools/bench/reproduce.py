@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import parity
 
-from mot.engine.cache import Remembering
+from mot.engine.cache import Remembering, key_of
 from mot.engine.evaluate import prepared
 from mot.engine.tracker import Tracker
 from mot.errors import MotError, nearest
@@ -254,7 +254,7 @@ def score_whole(row: Whole, data: Path, folder: Path) -> dict[str, Triple]:
         os.environ.setdefault("MOT_WEIGHTS", str(data / "weights"))
     (video,) = (data / file for file in row.video.files)
     tracker = Tracker.from_config(row.config, overrides=[*FIXED, *row.overrides])
-    seen = Remembering(tracker, folder, [video])
+    seen = Remembering(tracker, folder, key_of([video]))
     tracked = tracker.track(video, observe=seen, follow=seen.follow)
     text = "".join(format_tracks(frame.index, tracks) for frame, tracks in tracked)
     seen.keep()
