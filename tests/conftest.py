@@ -21,9 +21,10 @@ NEEDED_BY = {
         "models/*",
         "perception/*",
         "cli/test_track.py",
+        "cli/test_track_many.py",
         "cli/test_track_weights.py",
     ),
-    "av": ("films.py", "test_video*.py", "cli/test_track.py"),
+    "av": ("films.py", "test_video*.py", "cli/test_track.py", "cli/test_track_many.py"),
     "cv2": (
         "test_accuracy.py",
         "engine/test_camera_use.py",

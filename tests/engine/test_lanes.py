@@ -36,10 +36,10 @@ class Walker:
         return [Detections(xyxy=box, scores=np.array([0.9])) for box in boxes]
 
 
-def tracked(every: object, frames: list[Frame], **marks: int) -> tuple[Walker, list[tuple[int, Tracks]]]:
+def tracked(every: object, frames: list[Frame], stride: int = 1) -> tuple[Walker, list[tuple[int, Tracks]]]:
     walker = Walker()
     config = read_config("bytetrack.yml", ["det_weights=null", f"runtime.detect_every={every}"])
-    return walker, [(f.index, t) for f, t in Tracker(config, detector=walker).track(frames, **marks)]
+    return walker, [(f.index, t) for f, t in Tracker(config, detector=walker).track(frames, stride=stride)]
 
 
 def test_tracks_coast_between_the_frames_that_the_networks_see() -> None:
