@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from mot.models.inputs import PREPROCESS, Preprocess
 from mot.opencv import cv2
 from mot.perception import preprocess
-from mot.perception.preprocess import Letterbox, crops, letterbox, normalise
+from mot.perception.preprocess import (
+    Letterbox,
+    _cut,
+    _linear_singly,
+    _linear_together,
+    crops,
+    letterbox,
+    normalise,
+)
 
 
 @given(
@@ -167,3 +175,20 @@ def test_transposed_crops_are_those_of_paddledetection() -> None:
     for picture, (x1, y1, x2, y2) in zip(found, xyxy.astype(int), strict=True):
         plain = cv2.resize(frame.transpose(1, 0, 2)[x1:x2, y1:y2].astype(np.float32), (64, 192))
         np.testing.assert_allclose(picture.permute(1, 2, 0).numpy(), plain, atol=0.02)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_box_by_box_and_all_at_once_are_the_same_bits(transposed: bool) -> None:
+    """What a CPU does, and what a GPU does: boxes inside, across every edge, outside, and without area."""
+    rng = np.random.default_rng(3)
+    pixels = torch.from_numpy(rng.integers(0, 256, (3, 70, 90, 3), np.uint8))
+    corner = rng.uniform(-40, 110, (300, 2))
+    side = rng.choice([0.0, 0.3, 5.0, 60.0, 200.0], (300, 2)) * rng.uniform(0.5, 1, (300, 2))
+    xyxy = torch.from_numpy(np.concatenate([corner, corner + side], axis=1).astype(np.float32))
+    if transposed:
+        pixels = pixels.transpose(1, 2)
+    owner = torch.from_numpy(rng.integers(0, 3, 300))
+    cuts = _cut(xyxy[:, 1], xyxy[:, 3], pixels.shape[1]), _cut(xyxy[:, 0], xyxy[:, 2], pixels.shape[2])
+    singly = _linear_singly(pixels, owner, *cuts, (24, 12))
+    assert torch.equal(singly, _linear_together(pixels, owner, *cuts, (24, 12)))
+    assert singly.std() > 10
