@@ -23,6 +23,8 @@ from mot.timing import StageTimes
 class Detector:
     """A detector, or a joint network, whose detections bring their embeddings along.
 
+    On CUDA nothing is waited for before the end: the time of all the work then counts for nms, not for its stage.
+
     Args:
         config: the `detector` block.
         network: what `open_detector` gave.
@@ -64,6 +66,7 @@ class Detector:
                 boxes, scores[..., labels], labels, least, config.max_candidates, fixed=self._cuda
             )
             kept = nms.suppress(found, config.nms_threshold, rounds=8 if self._cuda else 1)
+            kept = kept if self._cuda else nms.compact(kept)
             columns = [kept.xyxy, *(part[..., None] for part in (kept.scores, kept.labels, kept.valid))]
             columns += [gather(joint[0], joint[1], kept.rows)] if joint else []
             return [_detections(rows, box, bool(joint)) for rows in fetch(torch.cat(columns, dim=2))]
@@ -108,13 +111,12 @@ def gather(maps: Sequence[Tensor], cells: Tensor, rows: Tensor) -> Tensor:
         rows: (B, K) int64, which boxes.
     """
     cell = cells.gather(1, rows)
-    vectors = torch.zeros((*cell.shape, maps[0].shape[1]), device=cell.device)
-    start = 0
+    frame = torch.arange(len(cell), device=cell.device)[:, None]
+    vectors, start = torch.zeros((), device=cell.device), 0
     for one in maps:
         size = one.shape[2] * one.shape[3]
-        place = (cell - start).clamp(0, size - 1)[:, None].expand(-1, one.shape[1], -1)
         here = (cell >= start) & (cell < start + size)
-        values = one.flatten(2).gather(2, place).transpose(1, 2).float()
+        values = one.flatten(2)[frame, :, (cell - start).clamp(0, size - 1)].float()
         vectors = torch.where(here[..., None], values, vectors)
         start += size
     return normalize(vectors, dim=2)

@@ -36,7 +36,7 @@ def candidates(
 
     Args:
         boxes: (B, A, 4) xyxy.
-        scores: (B, A, C) float32.
+        scores: (B, A, C); the result's are float32.
         labels: (C,) int64, the label that each column of `scores` stands for.
         threshold: scores at or below are left out; 0 or more, because floats below 0 order the other way as bits.
         limit: boxes of a frame at most.
@@ -45,7 +45,7 @@ def candidates(
     best, column = scores.max(dim=2)
     above, last = best > threshold, best.shape[1] - 1
     places = torch.arange(last, -1, -1, device=best.device)
-    keys = (torch.where(above, best.view(torch.int32), 0).long() << 32) | places
+    keys = (torch.where(above, best.float().view(torch.int32), 0).long() << 32) | places
     width = min(limit, len(places))
     if not fixed:
         width = min(int(above.sum(dim=1).max()), width)
@@ -82,6 +82,14 @@ def suppress(rows: Candidates, iou_threshold: float, rounds: int = 1) -> Candida
             before, stays = stays, rows.valid & ~(rivals & stays[:, :, None]).any(dim=1)
         if torch.equal(before, stays):
             return rows._replace(valid=stays)
+
+
+def compact(rows: Candidates) -> Candidates:
+    """The valid boxes of each frame moved to its front, in their order, and all frames cut to the fullest."""
+    width = int(rows.valid.sum(dim=1).max())
+    order = rows.valid.sort(dim=1, descending=True, stable=True).indices[:, :width]
+    xyxy = rows.xyxy.gather(1, order[..., None].expand(-1, -1, 4))
+    return Candidates(xyxy, *(part.gather(1, order) for part in rows[1:]))
 
 
 def pairwise_iou(xyxy: Tensor) -> Tensor:

@@ -77,8 +77,15 @@ def test_copies_of_everything_that_a_network_may_give() -> None:
     assert [part.tolist() for part in (got[0], *got[1])] == [[1, 1], [0, 0, 0], [1, 1]]
 
 
+# One of every family.
+NAMES = [
+    *("yolov3_tiny", "yolox_nano", "jde_576x320", "fairmot_dla34", "fairmot_yolov5s"),
+    *("mobilenetv2_stripes", "osnet_ain_x0_25", "pplcnet", "pcb_pyramid_r101", "resnet50_reid"),
+]
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_a_recorded_pass_gives_what_a_plain_one_does(
     name: str, dtype: torch.dtype, caplog: pytest.LogCaptureFixture
@@ -100,5 +107,6 @@ def test_a_recorded_pass_gives_what_a_plain_one_does(
         for _ in range(WARM_UP + 3):
             x = torch.rand(2, 3, 128, 96).to("cuda", dtype, memory_format=torch.channels_last)
             equal(network(x), module(x))
-    assert not caplog.messages
+    # a host's list of anchors goes into every pass of these, which cannot be recorded
+    assert not caplog.messages or name.startswith(("yolov3", "jde"))
     assert torch.cuda.current_stream() == torch.cuda.default_stream()
