@@ -115,8 +115,7 @@ def gather(maps: Sequence[Tensor], cells: Tensor, rows: Tensor) -> Tensor:
     vectors, start = torch.zeros((), device=cell.device), 0
     for one in maps:
         size = one.shape[2] * one.shape[3]
-        here = (cell >= start) & (cell < start + size)
         values = one.flatten(2)[frame, :, (cell - start).clamp(0, size - 1)].float()
-        vectors = torch.where(here[..., None], values, vectors)
+        vectors = torch.where((cell >= start)[..., None], values, vectors)
         start += size
     return normalize(vectors, dim=2)

@@ -63,10 +63,8 @@ class Graphed:
             self._recordings[x.shape] = record(self._module, x)
         except RuntimeError as error:
             self._most = 0
-            why = str(error.__context__ or error).partition("\n")[
-                0
-            ]  # the end of a broken recording fails as well
-            _log.warning("no CUDA graph of this network, it runs without: %s", why)
+            why = error.__context__ or error  # the end of a broken recording fails as well
+            _log.warning("no CUDA graph of this network, it runs without: %s", str(why).partition("\n")[0])
         return self._recordings.get(x.shape)
 
 

@@ -105,7 +105,9 @@ def letterbox(
 
 
 def letterbox_there(pixels: Tensor, box: Letterbox) -> Tensor:
-    """What `letterbox` gives, made where the pictures are; grey values may be one off, as cv2 rounds its weights.
+    """What `letterbox` gives, made where the pictures are.
+
+    Grey values may be one off: cv2's linear resize rounds down on its way, and an eighth of them ends one lower.
 
     Args:
         pixels: (B, H, W, 3) uint8, of the size `box.source`.

@@ -16,7 +16,7 @@ from mot import Frame
 from mot.errors import InputError
 from mot.models.inputs import PREPROCESS
 from mot.perception import nms
-from mot.perception.detector import Detector, on_canvas
+from mot.perception.detector import Detector, gather, on_canvas
 from mot.perception.device import Uploads, fetch, send
 from mot.perception.embedder import Embedder
 from mot.perception.opening import Network
@@ -90,6 +90,14 @@ def test_other_frames_are_not_taken_for_those_of_the_last_batch() -> None:
     assert uploads.get(frames)[0] is not pixels
 
 
+def test_a_detector_that_sees_a_frame_again_sees_it_as_it_is_now() -> None:
+    frames, uploads = some_frames(1), Uploads(CPU)
+    uploads.put(frames)
+    assert frames[0].image is not None
+    frames[0].image[:] = 7
+    assert (uploads.put(frames) == 7).all()
+
+
 def test_pictures_go_with_their_frames() -> None:
     frames, uploads = some_frames(2), Uploads(CPU)
     left = ref(uploads.put(frames))
@@ -125,11 +133,24 @@ def test_a_canvas_made_on_the_device_is_the_one_made_on_the_host(name: str) -> N
     same_box, here = on_canvas(frames, network, there=False)
     assert box == same_box
     assert (there.shape, there.dtype) == (here.shape, here.dtype)
-    assert (there.int() - here.int()).abs().max() <= 1
+    off = (there.int() - here.int()).float()
+    assert off.abs().max() <= 1
+    assert off.mean().abs() < 0.2  # of cv2's linear ones an eighth is one lower
     assert there.is_contiguous(memory_format=torch.channels_last)
     # the embedder finds them there, but for the way that is the host's alone
     twice = [network.uploads.get(frames)[0] for _ in range(2)]
     assert (twice[0] is twice[1]) == (PREPROCESS[name].interpolation != "cubic")
+
+
+def test_every_cell_has_the_vector_of_its_own_map() -> None:
+    maps = [torch.randn(2, 3, *size) for size in ((2, 3), (4, 6), (1, 1))]
+    cells = torch.arange(31).expand(2, -1)
+    order = torch.stack([torch.randperm(31), torch.randperm(31)])
+    whole = torch.cat([one.flatten(2) for one in maps], dim=2)
+    found = gather(maps, cells, order)
+    for frame in range(2):
+        expected = whole[frame][:, order[frame]].T
+        torch.testing.assert_close(found[frame], expected / expected.norm(dim=1, keepdim=True))
 
 
 def test_the_steps_for_cuda_find_what_the_others_find() -> None:
