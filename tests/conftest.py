@@ -39,6 +39,7 @@ NEEDED_BY = {
         "test_draw.py",
         "test_opencv.py",
         "test_video*.py",
+        "perception/test_device.py",
         "perception/test_preprocess.py",
         "perception/test_networks_on_video.py",
         "perception/test_opening.py",

@@ -142,8 +142,9 @@ def corners(head: Tensor) -> Tensor:
 
 
 def sizes(anchors: Anchors, head: Tensor) -> Tensor:
-    """Anchors as (anchors, 1, 1, 2), float32, where the map is."""
-    return torch.tensor(anchors, device=head.device, dtype=torch.float32)[:, None, None]
+    """Anchors as (anchors, 1, 1, 2), float32, made on the map's device: nothing may be sent in a recorded graph."""
+    sides = [head.new_full((1, 1), side, dtype=torch.float32) for anchor in anchors for side in anchor]
+    return torch.stack(sides, dim=2).view(1, 1, len(anchors), 2).transpose(0, 2)
 
 
 def xyxy(centre: Tensor, size: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from mot.errors import ConfigError, InputError
+from mot.errors import ConfigError
 from mot.perception import nms
+from mot.perception.device import fetch, one_size, pictures
 from mot.perception.opening import Network
-from mot.perception.preprocess import Letterbox, letterbox, normalise
+from mot.perception.preprocess import Letterbox, letterbox, letterbox_there, normalise, resizes_there
 from mot.perception.settings import DetectorConfig, label_indices
 from mot.structures import MAX_PIXELS, Detections, Frame
 from mot.timing import StageTimes
@@ -21,6 +22,8 @@ from mot.timing import StageTimes
 
 class Detector:
     """A detector, or a joint network, whose detections bring their embeddings along.
+
+    On CUDA nothing is waited for before the end: the time of all the work then counts for nms, not for its stage.
 
     Args:
         config: the `detector` block.
@@ -37,6 +40,7 @@ class Detector:
         self.label_names = network.labels
         self._config, self._network = config, network
         self._times = times or StageTimes()
+        self._cuda = network.device.type == "cuda"
         self._labels = torch.tensor(label_indices(config.classes, network.labels), device=network.device)
 
     @torch.inference_mode()
@@ -50,60 +54,68 @@ class Detector:
         if not frames:
             return []
         with self._times.stage("preprocess"):
-            box, pixels = letterbox(pictures(frames), self._network.size, self._network.how)
-            x = normalise(pixels.to(self._network.device), self._network.how)
+            box, pixels = on_canvas(frames, self._network, self._cuda)
+            x = normalise(pixels, self._network.how)
         with self._times.stage("detect"):
             boxes, scores, *joint = self._network.run(x)
         with self._times.stage("nms"):
-            config = self._config
+            config, labels = self._config, self._labels
             least = config.score_threshold if threshold is None else threshold
+            # on CUDA a wait costs more than the boxes that could be left out after it
             found = nms.candidates(
-                boxes, scores[..., self._labels], self._labels, least, config.max_candidates
+                boxes, scores[..., labels], labels, least, config.max_candidates, fixed=self._cuda
             )
-            kept = nms.suppress(found, config.nms_threshold)
-            return list(_detections(kept, box, gather(joint[0], joint[1], kept) if joint else None))
+            kept = nms.suppress(found, config.nms_threshold, rounds=8 if self._cuda else 1)
+            kept = kept if self._cuda else nms.compact(kept)
+            columns = [kept.xyxy, *(part[..., None] for part in (kept.scores, kept.labels, kept.valid))]
+            columns += [gather(joint[0], joint[1], kept.rows)] if joint else []
+            return [_detections(rows, box, bool(joint)) for rows in fetch(torch.cat(columns, dim=2))]
 
 
-def _detections(kept: nms.Candidates, box: Letterbox, vectors: Tensor | None) -> Iterator[Detections]:
-    """One `Detections` for each frame."""
-    columns = [part.cpu().numpy() for part in kept]
-    counts = columns[-1].sum(axis=1)
-    parts = [None] * len(counts) if vectors is None else np.split(vectors.cpu().numpy(), counts.cumsum()[:-1])
-    for xyxy, scores, labels, _, valid, part in zip(*columns, parts, strict=True):
-        found = np.nan_to_num(box.to_source(xyxy[valid].astype(np.float64))).clip(-MAX_PIXELS, MAX_PIXELS)
-        # nothing keeps a network from sides below 0 or beyond all numbers; a box without area trackers speak of
-        found[:, 2:] = np.maximum(found[:, :2], found[:, 2:])
-        yield Detections(
-            xyxy=found,
-            scores=scores[valid].astype(np.float64),
-            labels=labels[valid],
-            embeddings=part,
-        )
+def on_canvas(frames: Sequence[Frame], network: Network, there: bool) -> tuple[Letterbox, Tensor]:
+    """The pictures of `frames` on the network's canvas and device: (B, 3, H, W) uint8.
+
+    Args:
+        frames: of one size.
+        network: says how.
+        there: on the device, if it knows how; the pictures stay there for the embedder. On a CPU cv2 is faster.
+    """
+    images = pictures(frames)
+    box = Letterbox.fit(one_size(images), network.size, network.how)
+    if there and resizes_there(box):
+        return box, letterbox_there(network.uploads.put(frames), box)
+    box, pixels = letterbox(images, network.size, network.how)
+    return box, pixels.to(network.device)
 
 
-def gather(maps: Sequence[Tensor], cells: Tensor, kept: nms.Candidates) -> Tensor:
-    """(N, E) float32 unit vectors of the valid boxes, frame after frame, out of a joint network's maps.
+def _detections(rows: NDArray[np.float32], box: Letterbox, embedded: bool) -> Detections:
+    """The valid ones of a frame's rows (K, 7 + E): xyxy, score, label, valid, embedding; all exact in float32."""
+    rows = rows[rows[:, 6] > 0]
+    found = np.nan_to_num(box.to_source(rows[:, :4].astype(np.float64))).clip(-MAX_PIXELS, MAX_PIXELS)
+    # nothing keeps a network from sides below 0 or beyond all numbers; a box without area trackers speak of
+    found[:, 2:] = np.maximum(found[:, :2], found[:, 2:])
+    return Detections(
+        xyxy=found,
+        scores=rows[:, 4].astype(np.float64),
+        labels=rows[:, 5].astype(np.int64),
+        embeddings=np.ascontiguousarray(rows[:, 7:]) if embedded else None,
+    )
+
+
+def gather(maps: Sequence[Tensor], cells: Tensor, rows: Tensor) -> Tensor:
+    """(B, K, E) float32 unit vectors of a joint network's boxes, out of its maps.
 
     Args:
         maps: see `mot.models.spec.Joint`.
         cells: likewise.
-        kept: (B, K) boxes.
+        rows: (B, K) int64, which boxes.
     """
-    frame, place = torch.nonzero(kept.valid, as_tuple=True)
-    cell = cells[frame, kept.rows[frame, place]]
-    vectors = torch.zeros((len(cell), maps[0].shape[1]), device=cell.device)
-    start = 0
+    cell = cells.gather(1, rows)
+    frame = torch.arange(len(cell), device=cell.device)[:, None]
+    vectors, start = torch.zeros((), device=cell.device), 0
     for one in maps:
         size = one.shape[2] * one.shape[3]
-        here = (cell >= start) & (cell < start + size)
-        vectors[here] = one.flatten(2)[frame[here], :, cell[here] - start].float()
+        values = one.flatten(2)[frame, :, (cell - start).clamp(0, size - 1)].float()
+        vectors = torch.where((cell >= start)[..., None], values, vectors)
         start += size
-    return normalize(vectors)
-
-
-def pictures(frames: Sequence[Frame]) -> list[NDArray[np.uint8]]:
-    """The images of `frames`, which a network cannot do without."""
-    images = [frame.image for frame in frames if frame.image is not None]
-    if len(images) < len(frames):
-        raise InputError("image: a network needs pictures, and this source has none (a detection file alone)")
-    return images
+    return normalize(vectors, dim=2)

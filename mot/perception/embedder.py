@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
 from mot.errors import ConfigError
-from mot.perception.detector import pictures
 from mot.perception.opening import Network
 from mot.perception.preprocess import RESIZE, crops, normalise
 from mot.perception.settings import EmbedderConfig
@@ -55,13 +54,13 @@ class Embedder:
     @torch.inference_mode()
     def _embed(self, frames: Sequence[Frame], detections: Sequence[Detections]) -> NDArray[np.float32]:
         """(N, E) unit vectors of all detections, frame after frame."""
-        device, chunk, how = self._network.device, self._chunk, self._network.how
-        pixels = torch.from_numpy(np.stack(pictures(frames))).to(device)
-        owner = np.repeat(np.arange(len(frames)), [len(found) for found in detections])
+        chunk, how = self._chunk, self._network.how
+        pixels, place = self._network.uploads.get(frames)
+        owner = np.repeat(place, [len(found) for found in detections])
         xyxy = np.concatenate([found.xyxy for found in detections]).astype(np.float32)
         # The last chunk is filled up with copies of the last box: always one size, always the same bits.
         rows = np.minimum(np.arange(-(-len(owner) // chunk) * chunk), len(owner) - 1)
-        owners, boxes = torch.from_numpy(owner[rows]).to(device), torch.from_numpy(xyxy[rows]).to(device)
+        owners, boxes = torch.from_numpy(owner[rows]), torch.from_numpy(xyxy[rows])
         vectors = []
         for start in range(0, len(rows), chunk):
             some = slice(start, start + chunk)

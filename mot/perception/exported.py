@@ -55,6 +55,7 @@ def open_detector(
         embedding_size=0,
         device=place.device,
         record=_record(backend, config.head, place, network),
+        uploads=place.uploads,
     )
 
 
@@ -76,7 +77,8 @@ def open_embedder(
         return network(x)[0].flatten(1).float()
 
     record = _record(backend, backend, place, network)
-    return Network(run, way(config, "", known, path), size, (), width, place.device, record)
+    how = way(config, "", known, path)
+    return Network(run, how, size, (), width, place.device, record, place.uploads)
 
 
 def _filled(parts: Sequence[Boxes]) -> Any:

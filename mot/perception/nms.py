@@ -26,49 +26,51 @@ class Candidates(NamedTuple):
     valid: Tensor
 
 
-def candidates(boxes: Tensor, scores: Tensor, labels: Tensor, threshold: float, limit: int) -> Candidates:
+def candidates(
+    boxes: Tensor, scores: Tensor, labels: Tensor, threshold: float, limit: int, fixed: bool = False
+) -> Candidates:
     """The boxes with a score above `threshold`, each with its best label; of each frame the best `limit`, in order.
+
+    A score and its place make one whole number, so that the greatest are the best, and of equal scores the first:
+    no two are alike, and no tie depends on the rest of the batch.
 
     Args:
         boxes: (B, A, 4) xyxy.
-        scores: (B, A, C).
+        scores: (B, A, C); the result's are float32.
         labels: (C,) int64, the label that each column of `scores` stands for.
-        threshold: scores at or below are left out.
+        threshold: scores at or below are left out; 0 or more, because floats below 0 order the other way as bits.
         limit: boxes of a frame at most.
+        fixed: rows as long as they can get, for a device that one would have to wait for to know more.
     """
     best, column = scores.max(dim=2)
-    frame, anchor = torch.nonzero(best > threshold, as_tuple=True)
-    score, column = best[frame, anchor], column[frame, anchor]
-    # two stable sorts: by frame, then by score, then by place; ties never depend on the rest of the batch
-    order = torch.argsort(score, descending=True, stable=True)
-    order = order[torch.argsort(frame[order], stable=True)]
-    frame, anchor, column, score = frame[order], anchor[order], column[order], score[order]
-    count = torch.bincount(frame, minlength=len(boxes))
-    place = torch.arange(len(frame), device=frame.device) - (count.cumsum(0) - count)[frame]
-    kept = place < limit
-    frame, anchor, column, score, place = (part[kept] for part in (frame, anchor, column, score, place))
-    width = min(int(count.max()), limit)
-    shape = (len(boxes), width)
-    out = Candidates(
-        boxes.new_zeros((*shape, 4)),
-        scores.new_zeros(shape),
-        labels.new_zeros(shape),
-        labels.new_zeros(shape),
-        torch.zeros(shape, dtype=torch.bool, device=boxes.device),
+    above, last = best > threshold, best.shape[1] - 1
+    places = torch.arange(last, -1, -1, device=best.device)
+    keys = (torch.where(above, best.float().view(torch.int32), 0).long() << 32) | places
+    width = min(limit, len(places))
+    if not fixed:
+        width = min(int(above.sum(dim=1).max()), width)
+    keys = keys.topk(width, dim=1).values
+    valid = keys >> 32 > 0
+    rows = torch.where(valid, last - (keys & 0xFFFFFFFF), 0)
+    return Candidates(
+        torch.where(valid[..., None], boxes.gather(1, rows[..., None].expand(-1, -1, 4)), 0),
+        (keys >> 32).int().view(torch.float32),
+        torch.where(valid, labels[column.gather(1, rows)], 0),
+        rows,
+        valid,
     )
-    out.xyxy[frame, place] = boxes[frame, anchor]
-    out.scores[frame, place] = score
-    out.labels[frame, place] = labels[column]
-    out.rows[frame, place] = anchor
-    out.valid[frame, place] = True
-    return out
 
 
-def suppress(rows: Candidates, iou_threshold: float) -> Candidates:
+def suppress(rows: Candidates, iou_threshold: float, rounds: int = 1) -> Candidates:
     """Of two boxes of one frame and label that overlap more than `iou_threshold`, only the better stays valid.
 
     Greedy suppression is the fixed point of "a box stays if no better box that stays overlaps it"; repeating
     that rule for all boxes at once settles the first k after k rounds, in practice after three or four.
+
+    Args:
+        rows: from `candidates`.
+        iou_threshold: more is too much.
+        rounds: between two looks at whether it is settled, for a device where a look is a wait; changes no result.
     """
     better = torch.ones(rows.valid.shape[1:] * 2, dtype=torch.bool, device=rows.valid.device).triu(1)
     rivals = (
@@ -76,10 +78,18 @@ def suppress(rows: Candidates, iou_threshold: float) -> Candidates:
     )
     stays = rows.valid
     while True:
-        settled = rows.valid & ~(rivals & stays[:, :, None]).any(dim=1)
-        if torch.equal(settled, stays):
+        for _ in range(rounds):
+            before, stays = stays, rows.valid & ~(rivals & stays[:, :, None]).any(dim=1)
+        if torch.equal(before, stays):
             return rows._replace(valid=stays)
-        stays = settled
+
+
+def compact(rows: Candidates) -> Candidates:
+    """The valid boxes of each frame moved to its front, in their order, and all frames cut to the fullest."""
+    width = int(rows.valid.sum(dim=1).max())
+    order = rows.valid.sort(dim=1, descending=True, stable=True).indices[:, :width]
+    xyxy = rows.xyxy.gather(1, order[..., None].expand(-1, -1, 4))
+    return Candidates(xyxy, *(part.gather(1, order) for part in rows[1:]))
 
 
 def pairwise_iou(xyxy: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ from mot.models.labels import COCO, label_names
 from mot.models.loading import load
 from mot.models.registry import MODELS
 from mot.models.spec import Kind
+from mot.perception.device import Uploads
+from mot.perception.graphs import Graphed
 from mot.perception.settings import DetectorConfig, EmbedderConfig, preset
 from mot.weights.manifest import Entry
 
@@ -39,6 +42,11 @@ class Place:
     precision: str = "fp32"
     threads: int | None = None
 
+    @cached_property
+    def uploads(self) -> Uploads:
+        """What its networks share the pictures of a batch by."""
+        return Uploads(self.device)
+
 
 @dataclass(frozen=True)
 class Network:
@@ -52,6 +60,7 @@ class Network:
         embedding_size: of a ReID or joint network, else 0.
         device: where it takes its input.
         record: backend, model, precision, and what was read from the file.
+        uploads: of its place.
     """
 
     run: Callable[[Tensor], Any]
@@ -61,6 +70,7 @@ class Network:
     embedding_size: int
     device: torch.device
     record: dict[str, str]
+    uploads: Uploads
 
 
 class TorchNetwork:
@@ -84,11 +94,12 @@ class TorchNetwork:
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         self._module = module.to(place.device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._singly = kind != "reid" and place.device.type == "cpu"
+        self._run = Graphed(self._module) if place.device.type == "cuda" else self._module
 
     def __call__(self, x: Tensor) -> Any:
         """The network's answer to (B, 3, H, W) float32."""
         x = x.to(self._dtype)
-        return joined([self._module(one) for one in x[:, None]]) if self._singly else self._module(x)
+        return joined([self._run(one) for one in x[:, None]]) if self._singly else self._run(x)
 
 
 def joined(parts: Sequence[Any]) -> Any:
@@ -182,6 +193,7 @@ def _open_torch(
             "precision": network.precision,
             "read": str(loaded.report),
         },
+        uploads=place.uploads,
     )
 
 

@@ -19,6 +19,7 @@ from mot.engine.pictures import PictureSink
 from mot.engine.threaded import Threaded
 from mot.models.inputs import PREPROCESS
 from mot.perception.detector import Detector
+from mot.perception.device import Uploads
 from mot.perception.opening import Network
 from mot.perception.settings import DetectorConfig
 from mot.timing import StageTimes
@@ -55,7 +56,7 @@ def find_white(x: torch.Tensor) -> Any:
 
 def detector() -> Detector:
     how, cpu = PREPROCESS["darknet"], torch.device("cpu")
-    network = Network(find_white, how, (416, 416), ("person",), 0, cpu, {"precision": "fp32"})
+    network = Network(find_white, how, (416, 416), ("person",), 0, cpu, {"precision": "fp32"}, Uploads(cpu))
     return Detector(DetectorConfig(), network)
 
 

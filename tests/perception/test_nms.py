@@ -64,3 +64,56 @@ def test_the_best_are_kept_where_there_are_too_many_and_none_is_no_crash() -> No
     assert torch.equal(found.scores, best)
     nothing = nms.suppress(nms.candidates(boxes, scores, torch.tensor([0]), 1.0, 3), 0.5)
     assert nothing.valid.shape == (2, 0)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(0, 40), st.integers(1, 3), st.integers(1, 50)
+)
+def test_fixed_sizes_and_rarer_looks_change_nothing(
+    seed: int, frames: int, anchors: int, classes: int, limit: int
+) -> None:
+    boxes, scores = random_scene(seed, frames, anchors, classes)
+    labels = torch.arange(classes) + 5
+    found = nms.candidates(boxes, scores, labels, 0.4, limit)
+    fixed = nms.candidates(boxes, scores, labels, 0.4, limit, fixed=True)
+    assert fixed.valid.shape[1] == min(limit, anchors)
+    width = found.valid.shape[1]
+    for here, there in zip(nms.suppress(found, 0.3), nms.suppress(fixed, 0.3, rounds=8), strict=True):
+        assert torch.equal(here, there[:, :width])
+        assert not there[:, width:].any()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(0, 25))
+def test_compact_rows_hold_the_valid_boxes_alone_and_in_order(seed: int, frames: int, anchors: int) -> None:
+    boxes, scores = random_scene(seed, frames, anchors, 2)
+    loose = nms.suppress(nms.candidates(boxes, scores, torch.arange(2), 0.4, 100), 0.3)
+    tight = nms.compact(loose)
+    counts = loose.valid.sum(dim=1)
+    assert tight.valid.sum(dim=1).tolist() == counts.tolist()
+    assert tight.valid.shape[1] == counts.max()
+    for here, there in zip(loose, tight, strict=True):
+        for i, count in enumerate(counts):
+            assert torch.equal(here[i, loose.valid[i]], there[i, :count])
+
+
+def test_long_chains_settle_between_two_looks_or_after() -> None:
+    """Each box overlaps only the next: every second one stays, and the last is settled in the last round."""
+    for count in range(1, 40):
+        x = torch.arange(count) * 4.0
+        boxes = torch.stack([x, torch.zeros(count), x + 10, torch.full((count,), 10.0)], dim=1)[None]
+        scores = torch.linspace(1, 0.5, count)[None, :, None]
+        found = nms.candidates(boxes, scores, torch.tensor([0]), 0.4, 100, fixed=True)
+        for rounds in (1, 2, 8):
+            kept = nms.suppress(found, 0.3, rounds).valid[0]
+            assert kept.nonzero().flatten().tolist() == list(range(0, count, 2))
+
+
+def test_numbers_that_are_none_are_no_boxes() -> None:
+    boxes, scores = random_scene(0, 1, 4, 1)
+    boxes[0, 0], scores[0] = torch.nan, torch.tensor([[torch.nan], [0.5], [torch.inf], [0.0]])
+    found = nms.candidates(boxes, scores, torch.tensor([0]), 0.0, 9, fixed=True)
+    assert found.rows[found.valid].tolist() == [2, 1]
+    assert found.scores.tolist() == [[torch.inf, 0.5, 0, 0]]
+    assert torch.isfinite(found.xyxy).all()

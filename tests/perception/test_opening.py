@@ -125,6 +125,13 @@ def test_any_detector_with_any_reid_network(
     assert networks["detector"]["preprocess"]["colour"] == "rgb"  # ByteTrack's, by the name of the file
 
 
+def test_networks_of_one_place_share_the_pictures_of_a_batch(detector_file: Path, reid_file: Path) -> None:
+    place = Place(torch.device("cpu"))
+    uploads = open_detector(DetectorConfig(preprocess="yolox"), detector_file, place).uploads
+    assert open_embedder(EmbedderConfig(), reid_file, place).uploads is uploads
+    assert open_embedder(EmbedderConfig(), reid_file, CPU).uploads is not uploads
+
+
 def test_what_the_manifest_knows_of_a_file_counts(detector_file: Path) -> None:
     from mot.weights import manifest
 

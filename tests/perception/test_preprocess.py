@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -19,7 +19,9 @@ from mot.perception.preprocess import (
     _linear_together,
     crops,
     letterbox,
+    letterbox_there,
     normalise,
+    resizes_there,
 )
 
 
@@ -52,6 +54,37 @@ def test_pixels_land_where_the_boxes_say() -> None:
     found = box.to_source(np.array([[xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]], np.float64))
     np.testing.assert_allclose(found, [[100, 30, 150, 60]], atol=1.5)
     assert red[0, 0] == 7
+
+
+@settings(deadline=None)
+@given(
+    st.tuples(st.integers(1, 150), st.integers(1, 150)),
+    st.tuples(st.integers(1, 150), st.integers(1, 150)),
+    st.sampled_from(["linear", "area"]),
+    st.sampled_from(["centre", "corner", "stretch"]),
+    st.sampled_from(["rgb", "bgr"]),
+)
+def test_a_canvas_made_in_torch_is_the_one_made_by_cv2(
+    source: tuple[int, int],
+    size: tuple[int, int],
+    interpolation: Literal["linear", "area"],
+    fit: Literal["centre", "corner", "stretch"],
+    colour: Literal["rgb", "bgr"],
+) -> None:
+    how = Preprocess(fit=fit, interpolation=interpolation, colour=colour, stride=4, pad=7)
+    images = np.random.default_rng(0).integers(0, 256, (2, *source, 3), np.uint8)
+    box, expected = letterbox(list(images), size, how)
+    shrinks = box.resized[0] <= source[0] and box.resized[1] <= source[1]
+    assert resizes_there(box) == (interpolation == "linear" or shrinks)
+    assume(resizes_there(box))
+    found = letterbox_there(torch.from_numpy(images), box)
+    assert (found.shape, found.dtype) == (expected.shape, torch.uint8)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert (found.int() - expected.int()).abs().max() <= 1
+
+
+def test_cubic_canvases_are_made_by_cv2_alone() -> None:
+    assert not resizes_there(Letterbox.fit((90, 160), (64, 64), PREPROCESS["paddle_yolov3"]))
 
 
 def test_normalise_is_scale_mean_and_deviation() -> None:
@@ -188,7 +221,8 @@ def test_box_by_box_and_all_at_once_are_the_same_bits(transposed: bool) -> None:
     if transposed:
         pixels = pixels.transpose(1, 2)
     owner = torch.from_numpy(rng.integers(0, 3, 300))
-    cuts = _cut(xyxy[:, 1], xyxy[:, 3], pixels.shape[1]), _cut(xyxy[:, 0], xyxy[:, 2], pixels.shape[2])
-    singly = _linear_singly(pixels, owner, *cuts, (24, 12))
-    assert torch.equal(singly, _linear_together(pixels, owner, *cuts, (24, 12)))
+    rows, columns = (_cut(xyxy[:, i], xyxy[:, i + 2], pixels.shape[2 - i]) for i in (1, 0))
+    cuts = torch.cat([rows, columns, owner[None]])
+    singly = _linear_singly(pixels, cuts, (24, 12))
+    assert torch.equal(singly, _linear_together(pixels, cuts, (24, 12)))
     assert singly.std() > 10
