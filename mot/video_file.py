@@ -48,11 +48,9 @@ def tidy_rate(rate: Fraction) -> Fraction:
 
 
 class VideoSource:
-    """A video file, or one connection to a network stream; `mot.stream` makes a source that lasts of those.
+    """A video file, or one connection to a network stream: a `mot.video.Source` and a `mot.stream.Connection`.
 
-    Attributes (besides those of `mot.video.Source`):
-        label: what messages call it; without a password.
-        waited_s: of a live stream, seconds before its first picture, because only a key picture can be the first.
+    `label` is what messages call it, without a password.
     """
 
     def __init__(self, spec: Path | str, name: str, rate: Fraction | None = None) -> None:
@@ -376,7 +374,9 @@ def _promised_end(container: InputContainer, stream: VideoStream) -> Fraction | 
 
 def _endless(container: InputContainer, stream: VideoStream) -> bool:
     """Whether nothing tells how long a stream is: a camera then, whatever the protocol."""
-    return container.duration is None and stream.duration is None and not _exact_frames(stream)
+    # a playlist's own size is not that of what it lists
+    sized = container.size > 0 and not container.format.name.startswith("hls")
+    return not (sized or container.duration or stream.duration or _exact_frames(stream))
 
 
 def _tag(stream: VideoStream, name: str) -> str:

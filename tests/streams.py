@@ -17,7 +17,7 @@ import av
 from av.video.stream import VideoStream
 from films import HEIGHT, TICKS, WIDTH, picture
 
-RATE = 25
+RATE = 50  # FFmpeg reads 20 pictures before it gives the first: half a second
 LENGTH = 250  # pictures; what `picture` can number without one that is black
 
 

@@ -8,11 +8,10 @@ import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
-from films import film, number_of, picture
+from films import number_of, picture
 from streams import RATE, Camera, camera
 
 from mot.errors import SourceError
@@ -20,7 +19,6 @@ from mot.motion import MAX_GAP, steps
 from mot.stream import StreamSource, backoff
 from mot.structures import Frame
 from mot.video import open_source
-from mot.video_file import VideoSource
 
 
 class Scripted:
@@ -31,7 +29,7 @@ class Scripted:
     """
 
     name = "scripted"
-    rate: Fraction | None = Fraction(RATE)
+    rate: Fraction | None = Fraction(25)
     waited_s: float | None = None
 
     def __init__(self, *times: float, error: Exception | None = None) -> None:
@@ -75,31 +73,35 @@ def restart(made: Camera, after_s: float, size: tuple[int, int] | None = None) -
     threading.Timer(after_s, made.start).start()
 
 
-def test_a_break_of_a_second_is_a_gap_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_break_of_a_second_is_a_gap_and_nothing_else(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mot.stream.FIRST_WAIT_S", 0.2)
     with camera() as made:
         source, frames = open_source(made.url), []
-        assert (source.live, source.frame_count, source.path, source.rate) == (True, None, None, RATE)
+        assert (source.live, source.frame_count, source.rate) == (True, None, Fraction(RATE))
         for frame in source:
             frames.append(frame)
             if len(frames) == 25:
-                restart(made, 0.9)
-            elif number_of(frame.image) >= 75:
+                restart(made, 0.5)
+            elif len(frames) == 60:
                 break
         source.close()
     numbers = [number_of(frame.image) for frame in frames]
     before = next(i for i, (a, b) in enumerate(itertools.pairwise(numbers)) if b - a > 1)
     lost = numbers[before + 1] - numbers[before]  # what the camera filmed meanwhile says how long the gap was
-    assert lost > 20
-    assert numbers == [*range(1, numbers[before] + 1), *range(numbers[before + 1], numbers[-1] + 1)]
+    assert lost > 40
+    assert numbers[0] > 0  # none is black
+    assert numbers == [*range(numbers[0], numbers[before] + 1), *range(numbers[before + 1], numbers[-1] + 1)]
     assert increasing(frames)
     index, seconds = (
         frames[before + 1].index - frames[before].index,
         frames[before + 1].time_s - frames[before].time_s,
     )
-    assert abs(index - lost) <= 6
-    assert abs(seconds - lost / RATE) <= 0.25
+    assert abs(index - lost) <= 10
+    assert abs(seconds - lost / RATE) <= 0.2
     assert source.lost == index - 1
-    assert [frame.index for frame in frames[: before + 1]] == numbers[: before + 1]
+    assert [frame.index for frame in frames[: before + 1]] == list(range(1, before + 2))
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(said) == 2
     assert "broke off after" in said[0]
@@ -107,14 +109,15 @@ def test_a_break_of_a_second_is_a_gap_and_nothing_else(caplog: pytest.LogCapture
     assert "secret" not in caplog.text
 
 
-def test_another_size_after_the_return_is_passed_on() -> None:
+def test_another_size_after_the_return_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mot.stream.FIRST_WAIT_S", 0.1)
     with camera() as made:
         source, shapes = open_source(made.url), []
         for frame in source:
             assert frame.image is not None
             shapes.append(frame.image.shape)
             if len(shapes) == 10:
-                restart(made, 0.3, (96, 32))
+                restart(made, 0.05, (96, 32))
             if shapes[-1] != shapes[0]:
                 break
         source.close()
@@ -125,17 +128,18 @@ def test_a_silent_stream_is_opened_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("mot.stream.SILENT_S", 0.3)
+    monkeypatch.setattr("mot.stream.FIRST_WAIT_S", 0.1)
     with camera() as made:
         source, numbers = open_source(made.url), []
         for frame in source:
             numbers.append(number_of(frame.image))
             if len(numbers) == 25:
                 made.mute.set()
-                threading.Timer(0.6, made.mute.clear).start()
-            if numbers[-1] - numbers[0] >= 60:
+                threading.Timer(0.4, made.mute.clear).start()
+            if made.calls == 2:
                 break
         source.close()
-        assert made.calls == 2
+    assert numbers[-1] - numbers[0] > 40
     assert "no picture for 0.3 s; trying" in caplog.text
 
 
@@ -145,14 +149,14 @@ def test_gone_for_ever_it_tries_for_ever_and_ends_when_closed(caplog: pytest.Log
         ended = threading.Event()
 
         def read() -> None:
-            frames.extend(source)
+            for frame in source:
+                frames.append(frame)
+                if len(frames) == 10:
+                    made.stop()
             ended.set()
 
         threading.Thread(target=read, daemon=True).start()
-        while not source.lost and len(frames) < 10:
-            time.sleep(0.01)
-        made.stop()
-        assert not ended.wait(1.0)
+        assert not ended.wait(1.3)
         source.close()
         assert ended.wait(1.0)
     assert len(caplog.records) == 1
@@ -245,7 +249,7 @@ def test_stamps_that_jump_are_a_gap_too() -> None:
 
 
 def test_no_frame_is_of_the_future_after_a_return() -> None:
-    second = Scripted(*np.arange(50) / RATE)  # two seconds that come at once
+    second = Scripted(*np.arange(50) / 25)  # two seconds that come at once
     started = time.monotonic()
     source, _ = scripted(Scripted(0.0), second)
     frames = list(source)
@@ -260,8 +264,3 @@ def test_the_longest_gap_is_one_that_trackers_take() -> None:
     assert second.time_s == 1e6
     assert MAX_GAP / 4 < second.index - first.index < MAX_GAP
     assert len(steps(second.index - first.index)) == second.index - first.index
-
-
-def test_a_film_by_http_is_no_camera(tmp_path: Path) -> None:
-    path = film(tmp_path / "a.mkv", 5)
-    assert not VideoSource(str(path), "a").live

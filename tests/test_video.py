@@ -345,12 +345,13 @@ def test_a_stream_that_nobody_serves_is_one_line_without_the_password() -> None:
     assert text.startswith("rtsp://127.0.0.1:9/cam1: ")
 
 
-def test_a_file_over_http_is_read_like_one_on_disk(tmp_path: Path) -> None:
-    film(tmp_path / "my film.mp4", 10)
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_a_file_over_http_is_read_like_one_on_disk(tmp_path: Path, suffix: str) -> None:
+    film(tmp_path / f"my film.{suffix}", 10)
     handler = functools.partial(QuietHandler, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        source = open_source(f"http://127.0.0.1:{server.server_port}/my%20film.mp4")
+        source = open_source(f"http://127.0.0.1:{server.server_port}/my%20film.{suffix}")
         assert [number_of(frame.image) for frame in source] == list(range(10))
         server.shutdown()
     assert (source.name, source.live, source.path, source.rate) == ("my_film", False, None, Fraction(25))
