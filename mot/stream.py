@@ -50,7 +50,7 @@ class Connection(Protocol):
         name: of the source.
         rate: nominal frames per second, None where unknown.
         waited_s: seconds of the stream before its first picture, because only a key picture can be the first; valid
-            once there is one. None: pictures are taken when they are asked for.
+            once there is one. None: `time_s` means nothing, a picture's time is that of its arrival.
     """
 
     name: str
@@ -221,9 +221,8 @@ class _Reader:
             frames: Any = iter(connection)
             with closing(connection), closing(frames):
                 for count, frame in enumerate(frames):
-                    at = time.monotonic()
-                    sent = None if count else self._sent(opened, connection.waited_s, at)
-                    self._items.put(_Arrival(frame, at, sent))
+                    waited_s = connection.waited_s
+                    self._items.put(self._arrival(frame, waited_s, opened if count == 0 else None))
                     if self._stopped.is_set():
                         return
         except Exception as error:  # whatever it is, it belongs to the one who iterates
@@ -231,14 +230,15 @@ class _Reader:
         if not self._stopped.is_set():
             self._items.put(end)
 
-    def _sent(self, opened: float, waited_s: float | None, at: float) -> float:
-        """When the camera took the first picture of a connection.
-
-        A stream starts when it is asked for, but FFmpeg reads PROBED pictures before it gives the first.
-        """
+    def _arrival(self, frame: Frame, waited_s: float | None, opened: float | None) -> _Arrival:
+        """The frame with the time by the wall clock; `opened`: when the connection was, for its first frame."""
+        at = time.monotonic()
         if waited_s is None:
-            return at
-        return min(at, max(opened + waited_s, at - PROBED * self._step))
+            frame = replace(frame, time_s=at, duration_s=None)
+        if waited_s is None or opened is None:
+            return _Arrival(frame, at, None if opened is None else at)
+        # a stream starts when it is asked for, but FFmpeg reads PROBED pictures before it gives the first
+        return _Arrival(frame, at, min(at, max(opened + waited_s, at - PROBED * self._step)))
 
 
 class _Timeline:
@@ -263,25 +263,26 @@ class _Timeline:
 
     def place(self, arrival: _Arrival) -> Frame:
         """The frame with its number and time in the whole."""
-        frame, begins = arrival.frame, arrival.sent is not None
-        if arrival.sent is not None:
-            self._begin(arrival.sent, frame.time_s)
+        frame, sent = arrival.frame, arrival.sent
+        if sent is not None:
+            self._begin(sent, frame.time_s)
         # pictures that waited in a buffer come faster than they were taken: no frame is of the future
-        time_s = min(frame.time_s + self._shift, arrival.at - self._zero)
+        self._shift = min(self._shift, arrival.at - self._zero - frame.time_s)
+        time_s = frame.time_s + self._shift
         if self.index and time_s <= self.time_s:
             time_s = self.time_s + self.step / 4
         self.gap_s, self.gap = time_s - self.time_s, 0
-        if self.index and (begins or self.gap_s > max(STALL_S, 2 * self.step)):
+        if self.index and (sent is not None or self.gap_s > max(STALL_S, 2 * self.step)):
             self.gap = min(max(round(self.gap_s / self.step), 1), LONGEST_GAP) - 1
         self.index, self.time_s, self.lost = self.index + 1 + self.gap, time_s, self.lost + self.gap
-        self._shift = time_s - frame.time_s
-        self._anchor = self._anchor if arrival.sent is None else arrival.sent - time_s
+        self._anchor = self._anchor if sent is None else sent - time_s
         self._lags.append(arrival.at - time_s)
         return replace(frame, index=self.index, time_s=time_s)
 
     def _begin(self, sent: float, time_s: float) -> None:
         """A connection's first frame, `time_s` by its own clock, is timed by the wall clock."""
+        self._shift = -time_s
         if self.index:
             self._zero = min(self._anchor, *self._lags)
             self._lags.clear()
-            self._shift = sent - self._zero - time_s
+            self._shift += sent - self._zero

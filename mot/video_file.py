@@ -29,6 +29,7 @@ from mot.errors import SourceError
 from mot.structures import Frame
 
 LIVE_SCHEMES = frozenset(("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "mms"))
+UNTIMED = frozenset(("mpjpeg", "mjpeg", "h264", "hevc"))  # for these FFmpeg makes up stamps, 25 a second
 ANSWER_S = 10.0  # seconds a network stream may stay silent, when opened and between two packets
 # RTSP over UDP, FFmpeg's first choice, loses packets silently on any busy network
 OPTIONS = {"rtsp": {"rtsp_transport": "tcp"}, "rtsps": {"rtsp_transport": "tcp"}}
@@ -61,12 +62,13 @@ class VideoSource:
         self.label = str(spec) if self.path else _without_password(self._url)
         self._scheme = urlsplit(self._url).scheme
         self.live = self._scheme in LIVE_SCHEMES
-        self.waited_s: float | None = 0.0
         self._container: InputContainer | None = self._open()
         try:
             stream = self._stream(self._container)
             self.live = self.live or (self.path is None and _endless(self._container, stream))
-            self.rate = _nominal_rate(stream) or rate
+            untimed = self.live and self._container.format.name in UNTIMED
+            self.rate = rate if untimed else _nominal_rate(stream) or rate
+            self.waited_s: float | None = None if untimed else 0.0
             self.frame_count = None if self.live else _claimed_frames(self._container, stream, self.rate)
         except BaseException:
             self.close()
@@ -106,7 +108,8 @@ class VideoSource:
             duration = run.own_duration(picture)
             frame = Frame(image=image, index=index, time_s=time_s, source=self.name, duration_s=duration)
             if self.live:  # holding a frame back would add its duration to the delay
-                self.waited_s = run.waited() if index == 1 else self.waited_s
+                if index == 1 and self.waited_s is not None:
+                    self.waited_s = run.waited()
                 yield frame
                 continue
             if held is not None:
@@ -373,8 +376,7 @@ def _promised_end(container: InputContainer, stream: VideoStream) -> Fraction | 
 
 
 def _endless(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether nothing tells how long a stream is: a camera then, whatever the protocol."""
-    # a playlist's own size is not that of what it lists
+    """Whether nothing tells how long a stream is, a playlist's own size aside: a camera, whatever the protocol."""
     sized = container.size > 0 and not container.format.name.startswith("hls")
     return not (sized or container.duration or stream.duration or _exact_frames(stream))
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 import av
+import cv2
 from av.video.stream import VideoStream
 from films import HEIGHT, TICKS, WIDTH, picture
 
@@ -43,6 +44,14 @@ def chunks(size: tuple[int, int] = (WIDTH, HEIGHT)) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(marks)]
 
 
+@cache
+def jpegs() -> list[bytes]:
+    """The same as parts of a multipart answer: what simple cameras send, without time stamps."""
+    head = b"--part\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
+    pictures = [cv2.imencode(".jpg", picture(number))[1].tobytes() for number in range(1, LENGTH + 1)]
+    return [head % len(data) + data + b"\r\n" for data in pictures]
+
+
 class Camera:
     """Films pictures 1, 2, … from the moment it is made; who connects gets what is filmed from then on.
 
@@ -50,10 +59,12 @@ class Camera:
         url: where it is served.
         size: of the pictures, width and height; may be changed while nobody is connected.
         calls: how often somebody connected.
+        jpeg: whether it sends `jpegs`.
         mute: while set, those connected get nothing, and stay connected.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, jpeg: bool = False) -> None:
+        self.jpeg = jpeg
         self.size = (WIDTH, HEIGHT)
         self.calls = 0
         self.mute = threading.Event()
@@ -74,7 +85,8 @@ class Camera:
             def do_GET(self) -> None:
                 camera.calls += 1
                 self.send_response(200)
-                self.send_header("Content-Type", "video/mp2t")
+                kind = "multipart/x-mixed-replace; boundary=part" if camera.jpeg else "video/mp2t"
+                self.send_header("Content-Type", kind)
                 self.end_headers()
                 camera.serve(self)
 
@@ -87,7 +99,7 @@ class Camera:
 
     def serve(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         """Each picture when its time has come; a break-off comes in the middle of one."""
-        server, pieces = handler.server, chunks(self.size)
+        server, pieces = handler.server, jpegs() if self.jpeg else chunks(self.size)
         for number in range(self.number() + 1, LENGTH + 1):
             time.sleep(max(0.0, self._began + number / RATE - time.monotonic()))
             piece = pieces[number - 1]
@@ -113,10 +125,11 @@ class Camera:
 
 
 @contextmanager
-def camera() -> Iterator[Camera]:
+def camera(jpeg: bool = False) -> Iterator[Camera]:
     """A camera that is filming."""
     chunks()
-    made = Camera()
+    jpegs()
+    made = Camera(jpeg)
     try:
         yield made
     finally:

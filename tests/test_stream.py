@@ -30,7 +30,7 @@ class Scripted:
 
     name = "scripted"
     rate: Fraction | None = Fraction(25)
-    waited_s: float | None = None
+    waited_s: float | None = 0.0
 
     def __init__(self, *times: float, error: Exception | None = None) -> None:
         self.times, self.error, self.closed = times, error, False
@@ -76,14 +76,14 @@ def restart(made: Camera, after_s: float, size: tuple[int, int] | None = None) -
 def test_a_break_of_a_second_is_a_gap_and_nothing_else(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mot.stream.FIRST_WAIT_S", 0.2)
+    monkeypatch.setattr("mot.stream.FIRST_WAIT_S", 0.3)
     with camera() as made:
         source, frames = open_source(made.url), []
         assert (source.live, source.frame_count, source.rate) == (True, None, Fraction(RATE))
         for frame in source:
             frames.append(frame)
             if len(frames) == 25:
-                restart(made, 0.5)
+                restart(made, 0.6)
             elif len(frames) == 60:
                 break
         source.close()
@@ -256,6 +256,37 @@ def test_no_frame_is_of_the_future_after_a_return() -> None:
     assert increasing(frames)
     assert frames[-1].time_s < time.monotonic() - started + 0.6
     assert [frame.index for frame in frames[1:]] == list(range(frames[1].index, frames[1].index + 50))
+
+
+def test_made_up_stamps_give_way_to_the_clock() -> None:
+    class Untimed(Scripted):
+        waited_s = None
+
+        def __iter__(self) -> Iterator[Frame]:
+            for frame in super().__iter__():
+                time.sleep(0.1)
+                yield frame
+
+    source, _ = scripted(Untimed(0.0, 9.0, 10.0), Untimed(0.0, 0.001))
+    started = time.monotonic()
+    frames = list(source)
+    assert increasing(frames)
+    assert frames[0].time_s == 0
+    assert frames[-1].time_s < time.monotonic() - started - 0.1
+    assert all(b.time_s - a.time_s >= 0.1 for a, b in itertools.pairwise(frames))
+    assert [frame.index for frame in frames[:3]] == [1, 2, 3]
+
+
+def test_pictures_one_by_one_over_http_are_timed_by_the_clock() -> None:
+    with camera(jpeg=True) as made:
+        source = open_source(made.url)
+        assert (source.live, source.rate) == (True, None)
+        frames = list(itertools.islice(source, 30))
+        source.close()
+        assert open_source(made.url, fps=12.5).rate == Fraction(25, 2)
+    filmed = (number_of(frames[-1].image) - number_of(frames[0].image)) / RATE
+    assert abs(frames[-1].time_s - filmed) < 0.15
+    assert increasing(frames)
 
 
 def test_the_longest_gap_is_one_that_trackers_take() -> None:
