@@ -18,6 +18,8 @@ import cv2
 from av.video.stream import VideoStream
 from films import HEIGHT, TICKS, WIDTH, picture
 
+from mot.video import Source, open_source
+
 RATE = 50  # FFmpeg reads 20 pictures before it gives the first: half a second
 LENGTH = 250  # pictures; what `picture` can number without one that is black
 
@@ -134,3 +136,12 @@ def camera(jpeg: bool = False) -> Iterator[Camera]:
         yield made
     finally:
         made.stop()
+
+
+def watch(made: Camera, **options: Any) -> Source:
+    """A source over the camera; closed after 15 s, so that a test that waits in vain fails instead."""
+    source = open_source(made.url, **options)
+    timer = threading.Timer(15, source.close)
+    timer.daemon = True
+    timer.start()
+    return source

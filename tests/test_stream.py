@@ -12,7 +12,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from films import number_of, picture
-from streams import RATE, Camera, camera
+from streams import RATE, Camera, camera, watch
 
 from mot.errors import SourceError
 from mot.motion import MAX_GAP, steps
@@ -78,7 +78,7 @@ def test_a_break_of_a_second_is_a_gap_and_nothing_else(
 ) -> None:
     monkeypatch.setattr("mot.stream.FIRST_WAIT_S", 0.3)
     with camera() as made:
-        source, frames = open_source(made.url), []
+        source, frames = watch(made), []
         assert (source.live, source.frame_count, source.rate) == (True, None, Fraction(RATE))
         for frame in source:
             frames.append(frame)
@@ -112,7 +112,7 @@ def test_a_break_of_a_second_is_a_gap_and_nothing_else(
 def test_another_size_after_the_return_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mot.stream.FIRST_WAIT_S", 0.1)
     with camera() as made:
-        source, shapes = open_source(made.url), []
+        source, shapes = watch(made), []
         for frame in source:
             assert frame.image is not None
             shapes.append(frame.image.shape)
@@ -130,7 +130,7 @@ def test_a_silent_stream_is_opened_again(
     monkeypatch.setattr("mot.stream.SILENT_S", 0.3)
     monkeypatch.setattr("mot.stream.FIRST_WAIT_S", 0.1)
     with camera() as made:
-        source, numbers = open_source(made.url), []
+        source, numbers = watch(made), []
         for frame in source:
             numbers.append(number_of(frame.image))
             if len(numbers) == 25:
@@ -145,7 +145,7 @@ def test_a_silent_stream_is_opened_again(
 
 def test_gone_for_ever_it_tries_for_ever_and_ends_when_closed(caplog: pytest.LogCaptureFixture) -> None:
     with camera() as made:
-        source, frames = open_source(made.url), []
+        source, frames = watch(made), []
         ended = threading.Event()
 
         def read() -> None:
@@ -279,11 +279,11 @@ def test_made_up_stamps_give_way_to_the_clock() -> None:
 
 def test_pictures_one_by_one_over_http_are_timed_by_the_clock() -> None:
     with camera(jpeg=True) as made:
-        source = open_source(made.url)
+        source = watch(made)
         assert (source.live, source.rate) == (True, None)
         frames = list(itertools.islice(source, 30))
         source.close()
-        assert open_source(made.url, fps=12.5).rate == Fraction(25, 2)
+        assert watch(made, fps=12.5).rate == Fraction(25, 2)
     filmed = (number_of(frames[-1].image) - number_of(frames[0].image)) / RATE
     assert abs(frames[-1].time_s - filmed) < 0.15
     assert increasing(frames)

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from films import number_of
-from streams import RATE, camera
+from streams import RATE, camera, watch
 
 from mot.engine.config import ARCHITECTURES, Config, read_config
 from mot.engine.tracker import Tracker
 from mot.errors import ConfigError
 from mot.structures import Detections, Frame
 from mot.trackers import TRACKERS, Associator
-from mot.video import open_source
 
 FILES = {name: f"{name.lower()}.yml" for name in ARCHITECTURES}
 
@@ -99,7 +98,7 @@ def test_identities_survive_a_camera_that_is_away(
 
     tracker, rows = Tracker(read("ByteTrack", age), detector=detect), []
     with camera() as made:
-        source = open_source(made.url)
+        source = watch(made)
         for frame, tracks in tracker.track(source):
             rows.append((frame.time_s, tracks.ids.tolist()))
             if len(rows) == 15:
