@@ -2,14 +2,18 @@
 
 An unknown key, a wrong type or a value out of range is a `ConfigError` that names the key by its whole path
 and the nearest valid one. Ranges are written where the field is: `Annotated[int, AtLeast(0)]`.
+
+A number of frames marked `OrSeconds` may be a time in a config, `5s`. It stays that text until the rate is known;
+then `in_frames` gives the dataclass with numbers only, which alone the trackers see.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import types
 from collections.abc import Iterable, Mapping, Sized
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -65,6 +69,39 @@ class Length:
     def allows(self, value: Sized) -> bool:
         """Whether `value` has such a length."""
         return self.low <= len(value) <= self.high
+
+
+@dataclass(frozen=True)
+class OrSeconds:
+    """A whole number of frames, or a text of seconds above 0."""
+
+    def __str__(self) -> str:
+        return "a whole number of frames, as in 30, or seconds above 0, as in 5s"
+
+    def allows(self, value: object) -> bool:
+        """Whether `value` is one of both."""
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return whole or (isinstance(value, str) and seconds(value) > 0)
+
+
+def seconds(text: str) -> float:
+    """`5s` or `0.5s` as a number; 0 if `text` is none of the kind."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)s", text.strip())
+    return float(found[1]) if found else 0.0
+
+
+def in_frames(settings: Built, rate: float) -> Built:
+    """`settings`, a dataclass, with its times as frames at `rate` frames per second; one at least.
+
+    Raises:
+        ConfigError: it was not read from a config, and such a text is no time.
+    """
+    times = {
+        name: max(1, round(seconds(value) * rate))
+        for name, hint in get_type_hints(type(settings), include_extras=True).items()
+        if OrSeconds() in get_args(hint) and isinstance(value := _age((), getattr(settings, name), name), str)
+    }
+    return replace(settings, **times) if times else settings  # type: ignore[type-var]
 
 
 def find(name: str | Path) -> Path:
@@ -137,6 +174,8 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Any:
         return value  # a block that was built before, with a type known only then
+    if origin is Annotated and OrSeconds() in arguments:
+        return _age(arguments[1:], value, path)
     if origin is Annotated:
         return _within(arguments[1:], _convert(arguments[0], value, path), path)
     if origin in (Union, types.UnionType):
@@ -183,6 +222,13 @@ def _plain(hint: type, value: Any, path: str) -> Any:
         return value
     expected = "null" if hint is type(None) else hint.__name__
     raise ConfigError(f"{path}: expected {expected}, got {value!r}")
+
+
+def _age(limits: tuple[Any, ...], value: Any, path: str) -> Any:
+    """A number of frames within its limits, or a text of seconds as it stands."""
+    if not OrSeconds().allows(value):
+        raise ConfigError(f"{path}: expected {OrSeconds()}, got {value!r}")
+    return value if isinstance(value, str) else _within(limits, value, path)
 
 
 def _within(ranges: tuple[Any, ...], value: Any, path: str) -> Any:

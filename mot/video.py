@@ -8,6 +8,8 @@
 Every kind has the attributes of `Source`, which is the seam: write your own class to read from elsewhere.
 Damage is passed over, not fatal: a packet that does not decode is skipped, a file cut in the middle gives
 what is there, and `lost` counts the rest. What cannot give one frame raises a `SourceError` of one line.
+Cameras and streams that break off are opened again, see `mot.stream`; a stream is what comes by rtsp and its kind,
+and whatever comes by another protocol, http for example, without saying how long it is.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from numpy.typing import NDArray
 
 from mot.errors import SourceError
 from mot.opencv import cv2
+from mot.stream import StreamSource
 from mot.structures import Frame
 from mot.video_file import VideoSource, tidy_rate
 
@@ -46,7 +49,8 @@ class Source(Protocol):
         frame_count: how many frames the source claims, None where it does not say.
         live: frames come as they happen and cannot be asked for again.
         path: the file or folder, None for cameras and streams.
-        lost: frames claimed that could not be decoded; valid once the iteration has ended.
+        lost: frames claimed that could not be decoded, valid once the iteration has ended; of a live source,
+            those that its gaps swallowed so far.
     """
 
     name: str
@@ -61,7 +65,10 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the file or device; also done when an iteration ends, raises or is closed."""
+        """Let go of the file or device; also done when an iteration ends, raises or is closed.
+
+        From another thread it ends the iteration of a live source.
+        """
         ...
 
 
@@ -78,7 +85,8 @@ def open_source(spec: str | int | Path, *, fps: float | None = None) -> Source:
     """
     rate = None if fps is None else _checked_rate(fps)
     if isinstance(spec, int) or (isinstance(spec, str) and re.fullmatch(r"[0-9]+", spec)):
-        return CameraSource(_camera_index(int(spec)), rate)
+        index = _camera_index(int(spec))
+        return StreamSource(lambda: CameraSource(index, rate), f"camera {index}")
     if isinstance(spec, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", spec):
         return _open_url(spec, rate)
     path = Path(spec).expanduser()
@@ -117,15 +125,16 @@ def _missing(path: Path) -> str:
     return f"no such file or folder; did you mean {close[0]!r}?" if close else "no such file or folder"
 
 
-def _open_url(url: str, rate: Fraction | None) -> VideoSource:
-    """A stream or remote file, named by its last path part, else by its host."""
+def _open_url(url: str, rate: Fraction | None) -> Source:
+    """A stream, which lasts, or a remote file; named by its last path part, else by its host."""
     parts = urlsplit(url)
     if parts.scheme == "file":
         path = Path(unquote(parts.path))
         return VideoSource(path, path.stem, rate)
     last = unquote(parts.path).rstrip("/").rpartition("/")[2]
     name = re.sub(r"[^\w.-]+", "_", Path(last).stem or parts.hostname or "").strip("._") or "stream"
-    return VideoSource(url, name, rate)
+    video = VideoSource(url, name, rate)
+    return StreamSource(lambda: VideoSource(url, name, rate), video.label, video) if video.live else video
 
 
 # -- images -------------------------------------------------------------------------------------------------
@@ -236,10 +245,11 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
 
 
 class CameraSource:
-    """A camera by its index; `time_s` is the moment at which the picture arrived."""
+    """A camera by its index, while it stays plugged in; `time_s` is the moment at which the picture arrived."""
 
     live = True
     lost = 0
+    waited_s: float | None = None
     frame_count: int | None = None
     path: Path | None = None
 

@@ -29,6 +29,7 @@ from mot.errors import SourceError
 from mot.structures import Frame
 
 LIVE_SCHEMES = frozenset(("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "mms"))
+UNTIMED = frozenset(("mpjpeg", "mjpeg", "h264", "hevc"))  # for these FFmpeg makes up stamps, 25 a second
 ANSWER_S = 10.0  # seconds a network stream may stay silent, when opened and between two packets
 # RTSP over UDP, FFmpeg's first choice, loses packets silently on any busy network
 OPTIONS = {"rtsp": {"rtsp_transport": "tcp"}, "rtsps": {"rtsp_transport": "tcp"}}
@@ -48,20 +49,26 @@ def tidy_rate(rate: Fraction) -> Fraction:
 
 
 class VideoSource:
-    """A video file or network stream."""
+    """A video file, or one connection to a network stream: a `mot.video.Source` and a `mot.stream.Connection`.
+
+    `label` is what messages call it, without a password.
+    """
 
     def __init__(self, spec: Path | str, name: str, rate: Fraction | None = None) -> None:
         self.path = spec if isinstance(spec, Path) else None
         self.name = name
         self.lost = 0
         self._url = spec if isinstance(spec, str) else f"file:{spec}"  # else `a:b.mp4` would be protocol `a`
-        self._shown = str(spec) if self.path else _without_password(self._url)
+        self.label = str(spec) if self.path else _without_password(self._url)
         self._scheme = urlsplit(self._url).scheme
         self.live = self._scheme in LIVE_SCHEMES
         self._container: InputContainer | None = self._open()
         try:
             stream = self._stream(self._container)
-            self.rate = _nominal_rate(stream) or rate
+            self.live = self.live or (self.path is None and _endless(self._container, stream))
+            untimed = self.live and self._container.format.name in UNTIMED
+            self.rate = rate if untimed else _nominal_rate(stream) or rate
+            self.waited_s: float | None = None if untimed else 0.0
             self.frame_count = None if self.live else _claimed_frames(self._container, stream, self.rate)
         except BaseException:
             self.close()
@@ -81,11 +88,11 @@ class VideoSource:
                 yield from self._frames(run)
             except av.error.FFmpegError as error:
                 raise SourceError(
-                    f"{self._shown}: broke off after {run.shown} frames: {_reason(error)}"
+                    f"{self.label}: broke off after {run.shown} frames: {_reason(error)}"
                 ) from None
             self.lost = run.lost()
         if run.shown == 0:
-            raise SourceError(f"{self._shown}: no frame could be decoded")
+            raise SourceError(f"{self.label}: no frame could be decoded")
 
     def close(self) -> None:
         """Close what was opened and not iterated; an iteration closes its own file."""
@@ -101,6 +108,8 @@ class VideoSource:
             duration = run.own_duration(picture)
             frame = Frame(image=image, index=index, time_s=time_s, source=self.name, duration_s=duration)
             if self.live:  # holding a frame back would add its duration to the delay
+                if index == 1 and self.waited_s is not None:
+                    self.waited_s = run.waited()
                 yield frame
                 continue
             if held is not None:
@@ -115,19 +124,20 @@ class VideoSource:
         try:
             return av.open(self._url, timeout=timeout, options=OPTIONS.get(self._scheme, {}))
         except (OSError, ValueError, av.error.FFmpegError) as error:
-            raise SourceError(f"{self._shown}: {_reason(error)}") from None
+            raise SourceError(f"{self.label}: {_reason(error)}") from None
 
     def _stream(self, container: InputContainer) -> VideoStream:
         """The first video stream, decoded on all cores."""
         # FFmpeg renders any text file as a film of a terminal, a det.txt given by mistake too
         if container.format.name == "tty":
-            raise SourceError(f"{self._shown}: a text file, not a video")
+            raise SourceError(f"{self.label}: a text file, not a video")
         if not container.streams.video:
-            raise SourceError(f"{self._shown}: no video stream in this file")
+            raise SourceError(f"{self.label}: no video stream in this file")
         stream = container.streams.video[0]
         if stream.codec_context is None:
-            raise SourceError(f"{self._shown}: this build of PyAV has no decoder for the video in it")
-        stream.thread_type = "AUTO"
+            raise SourceError(f"{self.label}: this build of PyAV has no decoder for the video in it")
+        # by frames is faster, but then each thread holds one back, and a live one would be so much older
+        stream.thread_type = "SLICE" if self.live else "AUTO"
         return stream
 
 
@@ -222,6 +232,11 @@ class _Run:
         """Time of display in units of the time base; None where the file does not say."""
         return picture.dts if self.decoding_times else picture.pts
 
+    def waited(self) -> float:
+        """Seconds from the stream's first stamp to that of the first picture; 0 where they do not say."""
+        start, first = self.stream.start_time, self.clock.first
+        return 0.0 if start is None or first is None else max(0.0, float(first - start * self.time_base))
+
     def to_bgr(self, picture: VideoFrame) -> NDArray[np.uint8]:
         """(H, W, 3) BGR as a player shows it, in memory of its own."""
         image = np.asarray(self.reformatter.reformat(picture, format="bgr24").to_ndarray(), np.uint8)
@@ -273,7 +288,7 @@ class Clock:
         self._step = 1 / (rate or FALLBACK_RATE)
         # Matroska counts in milliseconds: 0/30, 1/30, 2/30 s become 0, 33, 67
         self._rounded = rate is not None and (self._step / time_base).denominator != 1
-        self._first: Fraction | None = None
+        self.first: Fraction | None = None
         self._last: Fraction | None = None
 
     def __call__(self, stamp: int | None) -> float:
@@ -294,9 +309,9 @@ class Clock:
 
     def _since_first(self, stamp: Fraction) -> Fraction:
         """Seconds since the first stamp, on the grid of the nominal rate if rounding alone keeps it off."""
-        if self._first is None:
-            self._first = stamp - (0 if self._last is None else self._last + self._step)
-        now = stamp - self._first
+        if self.first is None:
+            self.first = stamp - (0 if self._last is None else self._last + self._step)
+        now = stamp - self.first
         grid = round(now / self._step) * self._step
         return grid if self._rounded and abs(now - grid) <= self._unit else now
 
@@ -304,8 +319,8 @@ class Clock:
         """A little later than `last`; a clock that was set back by over a second goes on from `last`."""
         if last - now <= 1:
             return last + self._step / 4
-        assert self._first is not None
-        self._first -= last + self._step - now
+        assert self.first is not None
+        self.first -= last + self._step - now
         return last + self._step
 
 
@@ -358,6 +373,12 @@ def _promised_end(container: InputContainer, stream: VideoStream) -> Fraction | 
     if container.duration is None:
         return None
     return Fraction(container.duration, av.time_base)
+
+
+def _endless(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether nothing tells how long a stream is, a playlist's own size aside: a camera, whatever the protocol."""
+    sized = container.size > 0 and not container.format.name.startswith("hls")
+    return not (sized or container.duration or stream.duration or _exact_frames(stream))
 
 
 def _tag(stream: VideoStream, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pytest
 
 from mot import config
-from mot.config import AtLeast, Between
+from mot.config import AtLeast, Between, OrSeconds
 from mot.errors import ConfigError
 
 
@@ -15,6 +15,13 @@ from mot.errors import ConfigError
 class Inner:
     age: Annotated[int, AtLeast(0)] = 3
     share: Annotated[float, Between(0, 1)] = 0.5
+
+
+@dataclass(frozen=True)
+class Ages:
+    age: Annotated[int, AtLeast(1), OrSeconds()] = 30
+    other: int = 7
+    text: str = "5s"
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,29 @@ def test_values_and_defaults() -> None:
 def test_mistakes_are_named_by_their_path(raw: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config.build(Outer, raw)
+
+
+@pytest.mark.parametrize(
+    ("age", "rate", "frames"),
+    [(9, 25.0, 9), ("5s", 25.0, 125), ("0.5s", 29.97, 15), ("2s", 0.5, 1), ("0.01s", 25.0, 1)],
+)
+def test_seconds_become_frames_once_the_rate_is_known(age: int | str, rate: float, frames: int) -> None:
+    read = config.build(Ages, {"age": age})
+    assert read == Ages(age)  # type: ignore[arg-type]
+    assert config.in_frames(read, rate) == Ages(frames)
+
+
+@pytest.mark.parametrize(
+    "age", ["old", "5", "5 s", "-5s", "0s", "0.0s", "s", "infs", "5s5s", "5ms", 2.5, True, None]
+)
+def test_what_is_neither_frames_nor_seconds(age: object) -> None:
+    expected = "a whole number of frames, as in 30, or seconds above 0, as in 5s"
+    with pytest.raises(ConfigError, match=f"block.age: expected {expected}, got {age!r}"):
+        config.build(Ages, {"age": age}, "block")
+    with pytest.raises(ConfigError, match=f"age: expected {expected}, got {age!r}"):
+        config.in_frames(Ages(age), 25.0)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="age: expected a number >= 1, got 0"):
+        config.build(Ages, {"age": 0})
 
 
 def test_overrides_leave_the_original_alone() -> None:

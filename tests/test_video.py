@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import itertools
 import re
 import struct
 import threading
@@ -19,7 +20,8 @@ from av.video.stream import VideoStream
 from films import cut, film, noise, number_of, packets, picture
 
 from mot.errors import SourceError
-from mot.video import ImageSource, Source, open_source
+from mot.video import CameraSource, ImageSource, Source, open_source
+from mot.video_file import VideoSource
 
 
 def save(path: Path, number: int = 0, size: tuple[int, int] = (64, 48)) -> Path:
@@ -187,13 +189,28 @@ class FakeCapture:
 
 
 @pytest.mark.parametrize("spec", [0, "0"])
-def test_a_camera_is_live_and_timed_by_the_clock(spec: int | str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_camera_is_a_source_that_lasts(spec: int | str, monkeypatch: pytest.MonkeyPatch) -> None:
+    captures = [FakeCapture(count=2), FakeCapture(opened=False), FakeCapture(count=0), FakeCapture(count=9)]
+    opened = iter(captures)
+    monkeypatch.setattr("mot.video._open_capture", lambda index: next(opened))
+    monkeypatch.setattr("mot.stream.FIRST_WAIT_S", 0.05)
+    source = open_source(spec)
+    assert (source.name, source.live, source.path, source.frame_count) == ("camera0", True, None, None)
+    frames = list(itertools.islice(source, 5))
+    assert [number_of(frame.image) for frame in frames] == [1, 0, 8, 7, 6]
+    # 0.05, 0.1 and 0.2 s were waited, at 30 frames per second
+    assert frames[2].time_s - frames[1].time_s >= 0.35
+    assert frames[2].index - frames[1].index == round((frames[2].time_s - frames[1].time_s) * 30) > 10
+    assert source.lost == frames[2].index - 3
+    assert all(capture.released for capture in captures if capture.opened)
+
+
+def test_a_camera_is_live_and_timed_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     capture = FakeCapture()
     monkeypatch.setattr("mot.video._open_capture", lambda index: capture)
     ticks = iter((100.0, 100.5, 100.75, 101.0))
     monkeypatch.setattr("mot.video.time.monotonic", lambda: next(ticks))
-    source = open_source(spec)
-    assert (source.name, source.live, source.path, source.frame_count) == ("camera0", True, None, None)
+    source = CameraSource(0)
     frames = list(source)
     assert [(frame.index, frame.time_s, frame.duration_s) for frame in frames] == [
         (1, 0.0, None),
@@ -221,6 +238,15 @@ def test_a_camera_is_given_back_when_the_loop_ends_early(monkeypatch: pytest.Mon
     next(frames)
     frames.close()
     assert capture.released
+
+
+def test_a_camera_that_is_not_used_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    capture = FakeCapture()
+    monkeypatch.setattr("mot.video._open_capture", lambda index: capture)
+    source = open_source(0)
+    source.close()
+    assert capture.released
+    assert list(source) == []
 
 
 def test_a_camera_that_is_not_there_and_one_that_gives_nothing(
@@ -319,12 +345,13 @@ def test_a_stream_that_nobody_serves_is_one_line_without_the_password() -> None:
     assert text.startswith("rtsp://127.0.0.1:9/cam1: ")
 
 
-def test_a_file_over_http_is_read_like_one_on_disk(tmp_path: Path) -> None:
-    film(tmp_path / "my film.mp4", 10)
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_a_file_over_http_is_read_like_one_on_disk(tmp_path: Path, suffix: str) -> None:
+    film(tmp_path / f"my film.{suffix}", 10)
     handler = functools.partial(QuietHandler, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        source = open_source(f"http://127.0.0.1:{server.server_port}/my%20film.mp4")
+        source = open_source(f"http://127.0.0.1:{server.server_port}/my%20film.{suffix}")
         assert [number_of(frame.image) for frame in source] == list(range(10))
         server.shutdown()
     assert (source.name, source.live, source.path, source.rate) == ("my_film", False, None, Fraction(25))
@@ -335,7 +362,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def test_a_stream_that_falls_silent_ends_with_an_error(
+def test_a_connection_that_falls_silent_ends_with_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mot.video_file.ANSWER_S", 0.5)
@@ -351,7 +378,7 @@ def test_a_stream_that_falls_silent_ends_with_an_error(
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stalling) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        frames = iter(open_source(f"http://127.0.0.1:{server.server_port}/live.ts"))
+        frames = iter(VideoSource(f"http://127.0.0.1:{server.server_port}/live.ts", "live"))
         with pytest.raises(SourceError, match=r"broke off after \d\d frames: no answer within 0.5 s"):
             list(frames)
         hang.set()

@@ -99,10 +99,8 @@ class Tracked:
         """What a person wants to know in the end."""
         lost = getattr(self.source, "lost", 0)
         if lost:
-            print(
-                f"{program}: {lost} frames of the source could not be decoded and are missing",
-                file=sys.stderr,
-            )
+            why = "went by while it was away" if self.source.live else "could not be decoded and are missing"
+            print(f"{program}: {lost} frames of the source {why}", file=sys.stderr)
         if self._args.quiet:
             return
         summary, labels = self.summary, [tracker.label_names[label] for label in tracker.tracked_labels]

@@ -14,6 +14,9 @@ from mot.perception.settings import CameraConfig, DetectorConfig, EmbedderConfig
 from mot.structures import Tracks
 from mot.trackers import TRACKERS, Associator
 
+# frames per second where nobody says; it is also the one at which ByteTrack and its kind count their buffer
+DEFAULT_RATE = 30.0
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -79,7 +82,7 @@ class Config:
 
     Attributes:
         architecture: a key of `ARCHITECTURES`.
-        tracker: the tracker's own config dataclass.
+        tracker: the tracker's own config dataclass; ages may be texts of seconds, see `make_tracker`.
         det_weights: manifest name or path of the detector's weights; None: detections come from elsewhere.
         reid_weights: the same for the ReID network.
         weights: the same for a joint network.
@@ -109,11 +112,19 @@ class Config:
         return self.row.embeddings or getattr(self.tracker, "with_reid", False)
 
     def make_tracker(self, rate: float | None) -> Associator:
-        """A fresh tracker for a source of `rate` frames per second, where its config leaves that open."""
+        """A fresh tracker for a source of `rate` frames per second.
+
+        Args:
+            rate: by which ages in seconds become frames, and which scales a buffer, where the config's `frame_rate`
+                leaves that open; None: 30.
+        """
         settings = self.tracker
-        if rate is not None and getattr(settings, "frame_rate", rate) is None:
-            settings = replace(settings, frame_rate=rate)
-        return self.row.make(settings)
+        scaled = hasattr(settings, "frame_rate")
+        rate = getattr(settings, "frame_rate", None) or rate or DEFAULT_RATE
+        timed = config.in_frames(settings, rate)
+        if scaled:  # what was seconds is frames of the source already
+            timed = replace(timed, frame_rate=rate if timed is settings else DEFAULT_RATE)
+        return self.row.make(timed)
 
     def __post_init__(self) -> None:
         """What nothing would use is a mistake, not a detail."""

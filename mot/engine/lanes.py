@@ -41,6 +41,11 @@ class Lane:
             close=getattr(source, "close", lambda: None),
         )
 
+    @property
+    def last_number(self) -> int:
+        """Of the source's last frame, as far as it was read; what did not decode at the end of a file counts."""
+        return self.span.last_read + (0 if self.feed.live else getattr(self.source, "lost", 0))
+
     def step(self, frame: Frame, detections: Detections | None) -> Tracks:
         """The tracks of the next frame; without detections they coast."""
         dt = 1 if self._last is None else frame.index - self._last

@@ -298,7 +298,7 @@ class Tracker:
                     yield number, frame, lane.step(frame, detections)
                     continue
                 if error is None:
-                    self._check_length(lane.span.last_read + getattr(lane.source, "lost", 0), lane.span)
+                    self._check_length(lane.last_number, lane.span)
                 if ended is not None:
                     ended(number, error)
                 elif error is not None:

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike
 
 from mot import boxes, motion
 from mot.assignment import Matches, Pairs, join
-from mot.config import AtLeast, Between
+from mot.config import AtLeast, Between, OrSeconds
 from mot.structures import Detections, Tracks, TrackState
 from mot.trackers import bytefamily as family
 from mot.trackers.bytefamily import Array, Mask
@@ -44,7 +44,8 @@ class BoTSORTConfig:
         match_threshold: greatest cost of a match in the first step.
         low_match_threshold: greatest 1 - IoU of a match with a detection of low score.
         tentative_match_threshold: greatest cost of the match that confirms a track.
-        track_buffer: frames a track outlives its last detection, at 30 frames per second.
+        track_buffer: frames a track outlives its last detection, at 30 frames per second; in a config
+            also seconds, as in `5s`, which are the same at every rate.
         frame_rate: frames per second of the source, by which `track_buffer` is scaled; None: 30, or what
             the source says where `mot.Tracker` knows it.
         fuse_score: weigh IoU by the score; the official code does not for MOT20.
@@ -61,7 +62,7 @@ class BoTSORTConfig:
     match_threshold: Annotated[float, Between(0, 1)] = 0.8
     low_match_threshold: Annotated[float, Between(0, 1)] = 0.5
     tentative_match_threshold: Annotated[float, Between(0, 1)] = 0.7
-    track_buffer: Annotated[int, AtLeast(0)] = 30
+    track_buffer: Annotated[int, AtLeast(0), OrSeconds()] = 30
     frame_rate: Annotated[float, AtLeast(0.001)] | None = None
     fuse_score: bool = True
     with_reid: bool = False

@@ -33,7 +33,7 @@ from numpy.typing import ArrayLike
 from mot import motion
 from mot.appearance import Gallery, Vectors, unit
 from mot.assignment import Matches, without
-from mot.config import AtLeast, Between
+from mot.config import AtLeast, Between, OrSeconds
 from mot.structures import Detections, Tracks
 from mot.trackers import observations
 from mot.trackers.observations import XYSR, Array, Mask, centre
@@ -46,7 +46,7 @@ class DeepOCSORTConfig:
 
     Attributes:
         score_threshold: detections must be above to be used.
-        max_age: frames a track outlives its last detection.
+        max_age: frames a track outlives its last detection; in a config also seconds, as in `5s`.
         min_hits: updates in a row before a track is reported (not asked in the first `min_hits` frames).
         iou_threshold: least overlap of a detection with a track, however alike they look.
         delta_t: frames between the two observations that give a track its direction.
@@ -60,7 +60,7 @@ class DeepOCSORTConfig:
     """
 
     score_threshold: Annotated[float, Between(0, 1)] = 0.6
-    max_age: Annotated[int, AtLeast(0)] = 30
+    max_age: Annotated[int, AtLeast(0), OrSeconds()] = 30
     min_hits: Annotated[int, AtLeast(0)] = 3
     iou_threshold: Annotated[float, Between(0, 1)] = 0.3
     delta_t: Annotated[int, AtLeast(1)] = 3

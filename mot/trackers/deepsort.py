@@ -18,7 +18,7 @@ import numpy as np
 from mot import assignment, boxes, motion
 from mot.appearance import Gallery, Vectors, unit
 from mot.assignment import Matches, Pairs
-from mot.config import AtLeast, Between
+from mot.config import AtLeast, Between, OrSeconds
 from mot.structures import Detections, Tracks
 from mot.trackers import deep
 from mot.trackers.table import CONFIRMED, Rows, State, embeddings_of, unassigned
@@ -35,7 +35,7 @@ class DeepSORTConfig:
         nn_budget: embeddings a track remembers.
         nn_nearest: of these, the nearest so many are averaged for the distance; 1 is the official minimum.
         max_iou_distance: 1 - IoU above this is no overlap worth a match.
-        max_age: frames a confirmed track outlives its last detection.
+        max_age: frames a confirmed track outlives its last detection; in a config also seconds, as in `5s`.
         n_init: detections in a row that confirm a track.
         class_aware: match within a label only; else a track's label is the one it was seen with most often.
         max_predicted: frames without a detection for which a track is still reported, where it is predicted.
@@ -47,7 +47,7 @@ class DeepSORTConfig:
     nn_budget: Annotated[int, AtLeast(1)] = 100
     nn_nearest: Annotated[int, AtLeast(1)] = 1
     max_iou_distance: Annotated[float, Between(0, 1)] = 0.7
-    max_age: Annotated[int, AtLeast(1)] = 30
+    max_age: Annotated[int, AtLeast(1), OrSeconds()] = 30
     n_init: Annotated[int, AtLeast(1)] = 3
     max_predicted: Annotated[int, AtLeast(0)] = 1
     class_aware: bool = False

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 
 from mot import boxes, motion
 from mot.assignment import Matches, Pairs, join
-from mot.config import AtLeast, Between
+from mot.config import AtLeast, Between, OrSeconds
 from mot.structures import Detections, Tracks, TrackState
 from mot.trackers import bytefamily as family
 from mot.trackers import gate
@@ -39,7 +39,8 @@ class JDEConfig:
         smoothing: weight of a track's past look against the newest one.
         iou_match_threshold: greatest 1 - IoU of a match of a confirmed track that its look did not find.
         tentative_match_threshold: greatest 1 - IoU of the match that confirms a track.
-        track_buffer: frames a track outlives its last detection, at 30 frames per second.
+        track_buffer: frames a track outlives its last detection, at 30 frames per second; in a config
+            also seconds, as in `5s`, which are the same at every rate.
         frame_rate: frames per second of the source, by which `track_buffer` is scaled; None: 30, or what
             the source says where `mot.Tracker` knows it.
         confirm_first_frame: tracks of the first frame need no second detection.
@@ -53,7 +54,7 @@ class JDEConfig:
     smoothing: Annotated[float, Between(0, 1)] = 0.9
     iou_match_threshold: Annotated[float, Between(0, 1)] = 0.5
     tentative_match_threshold: Annotated[float, Between(0, 1)] = 0.7
-    track_buffer: Annotated[int, AtLeast(0)] = 30
+    track_buffer: Annotated[int, AtLeast(0), OrSeconds()] = 30
     frame_rate: Annotated[float, AtLeast(0.001)] | None = None
     confirm_first_frame: bool = False
     class_aware: bool = False

@@ -25,7 +25,7 @@ import numpy as np
 
 from mot import motion
 from mot.assignment import Matches, without
-from mot.config import AtLeast, Between
+from mot.config import AtLeast, Between, OrSeconds
 from mot.structures import Detections, Tracks
 from mot.trackers import observations
 from mot.trackers.observations import XYSR, Array, Mask, centre
@@ -39,7 +39,7 @@ class OCSORTConfig:
     Attributes:
         score_threshold: detections must be above to be matched first and to start tracks.
         low_threshold: with `use_byte`, those above this and below `score_threshold` are matched second.
-        max_age: frames a track outlives its last detection.
+        max_age: frames a track outlives its last detection; in a config also seconds, as in `5s`.
         min_hits: updates in a row before a track is reported (not asked in the first `min_hits` frames).
         iou_threshold: least overlap of a detection with a track, in every stage.
         delta_t: frames between the two observations that give a track its direction.
@@ -50,7 +50,7 @@ class OCSORTConfig:
 
     score_threshold: Annotated[float, Between(0, 1)] = 0.6
     low_threshold: Annotated[float, Between(0, 1)] = 0.1
-    max_age: Annotated[int, AtLeast(0)] = 30
+    max_age: Annotated[int, AtLeast(0), OrSeconds()] = 30
     min_hits: Annotated[int, AtLeast(0)] = 3
     iou_threshold: Annotated[float, Between(0, 1)] = 0.3
     delta_t: Annotated[int, AtLeast(1)] = 3

@@ -15,7 +15,7 @@ from typing import Annotated
 import numpy as np
 
 from mot import assignment, boxes, kernels, motion
-from mot.config import AtLeast, Between
+from mot.config import AtLeast, Between, OrSeconds
 from mot.structures import Detections, Tracks, TrackState
 from mot.trackers.table import CONFIRMED, TENTATIVE, Rows, State, TrackTable, split
 
@@ -25,14 +25,14 @@ class SORTConfig:
     """Parameters of SORT; defaults are the official ones.
 
     Attributes:
-        max_age: frames a track outlives its last detection.
+        max_age: frames a track outlives its last detection; in a config also seconds, as in `5s`.
         min_hits: detections in a row before a track is reported (not asked in the first `min_hits` frames).
         iou_threshold: least overlap of a detection with the predicted box.
         score_threshold: detections below are not used; the official code uses all.
         class_aware: match within a label only; else a track's label is the one it was seen with most often.
     """
 
-    max_age: Annotated[int, AtLeast(0)] = 1
+    max_age: Annotated[int, AtLeast(0), OrSeconds()] = 1
     min_hits: Annotated[int, AtLeast(0)] = 3
     iou_threshold: Annotated[float, Between(0, 1)] = 0.3
     score_threshold: Annotated[float, Between(0, 1)] = 0.0

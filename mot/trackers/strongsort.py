@@ -30,7 +30,7 @@ from numpy.typing import ArrayLike
 from mot import assignment, boxes, motion
 from mot.appearance import Gallery, Vectors, unit
 from mot.assignment import Matches, Pairs
-from mot.config import AtLeast, Between
+from mot.config import AtLeast, Between, OrSeconds
 from mot.structures import Detections, Tracks
 from mot.trackers import deep
 from mot.trackers.table import CONFIRMED, Rows, State, embeddings_of, unassigned
@@ -52,7 +52,7 @@ class StrongSORTConfig:
         mc_lambda: share of the looks in that cost.
         cascade: tracks seen last choose first, as in DeepSORT; else all choose together.
         max_iou_distance: 1 - IoU above this is no overlap worth a match.
-        max_age: frames a confirmed track outlives its last detection.
+        max_age: frames a confirmed track outlives its last detection; in a config also seconds, as in `5s`.
         n_init: detections in a row that confirm a track.
         max_predicted: frames without a detection for which a track is still reported, where it is predicted.
         max_warp: a warp this far from the identity (Frobenius norm, pixels) is a failed estimate and not used.
@@ -70,7 +70,7 @@ class StrongSORTConfig:
     mc_lambda: Annotated[float, Between(0, 1)] = 0.98
     cascade: bool = False
     max_iou_distance: Annotated[float, Between(0, 1)] = 0.7
-    max_age: Annotated[int, AtLeast(1)] = 30
+    max_age: Annotated[int, AtLeast(1), OrSeconds()] = 30
     n_init: Annotated[int, AtLeast(1)] = 3
     max_predicted: Annotated[int, AtLeast(0)] = 1
     max_warp: Annotated[float, AtLeast(0)] = 100.0

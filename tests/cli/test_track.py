@@ -186,7 +186,10 @@ def test_bad_flags_and_configs(
     base = ("--video", video, "--out", out)
     for flags, words in (
         (("-o", "tracker.max_agee=3"), "unknown key 'tracker.max_agee'; did you mean 'max_age'"),
-        (("-o", "tracker.max_age=old"), "tracker.max_age: expected int, got 'old'"),
+        (
+            ("-o", "tracker.max_age=old"),
+            "tracker.max_age: expected a whole number of frames, as in 30, or seconds above 0, as in 5s, got 'old'",
+        ),
         (("-o", "architecture=SROT"), "unknown architecture 'SROT'; did you mean 'SORT'"),
         (("-o", "reid_weights=mobilenetv2"), "reid_weights: SORT would not use 'mobilenetv2'"),
         (("-o", "weights=jde.pt"), "weights: SORT would not use 'jde.pt'"),
