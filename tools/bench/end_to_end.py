@@ -15,6 +15,7 @@ rounds everything runs once, so that files are in the page cache and compiled ke
     four         four copies of the video as four sources of one run; their texts must be those of the single run
     peer         frame_by_frame.py, for DeepSORT, if $PEERS_SRC is set
 
+A run during which other processes had more than a tenth of a core is marked as disturbed: do not quote it.
 --frames shortens it, --only leaves out contestants. --cfg takes any config that has a detector.
 """
 
@@ -24,10 +25,12 @@ import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -43,6 +46,9 @@ from mot.video import open_source
 
 HERE = Path(__file__).resolve().parent
 COPIES = 4
+DISTURBED = (
+    0.1  # cores that others may have before it is said: a busy core can cost two threads a factor of ten
+)
 Result = dict[str, Any]
 # What is divided by what, and what is asked of it; of `bare` by the way of calling.
 RATIOS: tuple[tuple[str, str, str | None, float | None], ...] = (
@@ -72,15 +78,24 @@ class Job:
     folder: Path
 
 
+def busy_seconds() -> float:
+    """CPU seconds of this machine's other processes so far: all of them, less our children's (of Linux)."""
+    fields = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+    ours = resource.getrusage(resource.RUSAGE_CHILDREN)
+    everybody = sum(fields[:3]) + sum(fields[5:8])  # user, nice, system; interrupts and what the host took
+    return everybody / os.sysconf("SC_CLK_TCK") - ours.ru_utime - ours.ru_stime
+
+
 def child(script: str, *words: str) -> Result:
-    """Runs one of the scripts beside this; the JSON of its last line."""
-    done = subprocess.run(
-        [sys.executable, str(HERE / script), *words], capture_output=True, text=True, check=False
-    )
+    """Runs one of the scripts beside this; the JSON of its last line, and how much others had of the machine."""
+    command = [sys.executable, str(HERE / script), *words]
+    before, started = busy_seconds(), time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    cores = (busy_seconds() - before) / (time.perf_counter() - started)
     if done.returncode != 0:
         raise FailedError((done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2])
     found: Result = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return found | {"others": round(cores, 3)}
 
 
 def contestant(spec: Spec) -> Result:
@@ -155,7 +170,10 @@ def run_rounds(field: dict[str, Callable[[], Result]], rounds: int) -> list[dict
                 print(f"LEFT OUT {name}: {error}", flush=True)
                 del field[name]
                 continue
-            print(f"  {number or 'not counted'}: {said(name, row[name])}", flush=True)
+            busy = (
+                f", DISTURBED by {row[name]['others']:.2f} cores" if row[name]["others"] > DISTURBED else ""
+            )
+            print(f"  {number or 'not counted'}: {said(name, row[name])}{busy}", flush=True)
         if number:
             results.append(row)
     return results
@@ -178,7 +196,9 @@ def ratio_table(results: list[dict[str, Result]]) -> list[str]:
 def profile_table(results: list[dict[str, Result]]) -> list[str]:
     """Markdown: ms a frame of each stage, medians; stages side by side add up to more than a frame takes."""
     names = [name for name in results[0] if "stages" in results[0][name]]
-    stages = list(results[0][names[0]]["stages"]) if names else []
+    if not names:
+        return []
+    stages = list(results[0][names[0]]["stages"])
     lines = [f"| ms a frame | {' | '.join(stages)} | frame |", "|" + "---|" * (len(stages) + 2)]
     for name in names:
         runs = [row[name] for row in results]
@@ -187,7 +207,7 @@ def profile_table(results: list[dict[str, Result]]) -> list[str]:
         ]
         cells.append(1000 * statistics.median(1 / rate(run) for run in runs))
         lines.append(f"| {name} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
-    return lines if names else []
+    return lines
 
 
 def same_texts(row: Mapping[str, Result]) -> str:
