@@ -154,7 +154,10 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
 
 
 def _convert_union(arguments: tuple[Any, ...], value: Any, path: str) -> Any:
-    """The first type of a union that takes `value`; the text None means none."""
+    """The first type of a union that takes `value`; the text None means none.
+
+    Where none does, a text is told what words are known, if any are, and all else what the last type expects.
+    """
     if type(None) in arguments and (value is None or value == "None"):
         return None
     kinds = [argument for argument in arguments if argument is not type(None)]
@@ -162,7 +165,8 @@ def _convert_union(arguments: tuple[Any, ...], value: Any, path: str) -> Any:
         try:
             return _convert(kind, value, path)
         except ConfigError:
-            continue
+            if isinstance(value, str) and get_origin(kind) is Literal:
+                raise
     return _convert(kinds[-1], value, path)
 
 

@@ -165,8 +165,10 @@ class Blank:
         frames: what to iterate over.
         rate: frames per second.
         frame_count: how many there are.
+        pictures: none that would have to be decoded.
     """
 
+    pictures = False
     frames: Iterable[Frame]
     rate: Fraction
     frame_count: int

@@ -291,6 +291,11 @@ class _Source:
     paths: list[Path]
 
     @property
+    def pictures(self) -> bool:
+        """Whether the frames have any."""
+        return bool(self.paths)
+
+    @property
     def rate(self) -> float:
         """Frames per second."""
         return self.job.folder.frame_rate or 30.0

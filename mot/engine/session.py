@@ -86,6 +86,9 @@ class Session:
         self._blind = False  # whether it was said that there are no pictures
         self._count = 0
         self._started = 0.0
+        self._last: Tracks | None = None  # what the last step told
+        self._before: Tracks | None = None  # and the one before it, `_dt` frames earlier
+        self._dt = 1.0
 
     def update(self, image: NDArray[np.uint8], *, dt: float = 1.0) -> Tracks:
         """The tracks after one more picture, for people with a loop of their own.
@@ -117,7 +120,24 @@ class Session:
         warp = self._warp(frame, inside)
         with self._times.stage("associate"):
             tracks = self._associator.update(inside, dt=dt, **warp)
-            return self._keep(_renumber(tracks, wanted, len(detections)))
+            tracks = self._keep(_renumber(tracks, wanted, len(detections)))
+            self._before, self._last, self._dt = self._last, tracks, dt
+            return tracks
+
+    def coast(self, dt: float) -> Tracks:
+        """Where the tracks that were told last are `dt` frames later, if all moved on as they did before.
+
+        The tracker itself is not asked, and does not age: it does at the next `step`.
+        """
+        last, before = self._last, self._before
+        if last is None:
+            return Tracks.empty()
+        xyxy = last.xyxy.copy()
+        if before is not None:
+            now, then = np.intersect1d(last.ids, before.ids, return_indices=True)[1:]
+            xyxy[now] += (last.xyxy[now] - before.xyxy[then]) * (dt / self._dt)
+        unseen = np.full(len(last), -1)
+        return replace(last, xyxy=xyxy, det_index=unseen, assigned=np.empty(0, np.int64))
 
     def _warp(self, frame: Frame | None, detections: Detections) -> dict[str, Any]:
         """The associator's `warp=`; nothing where the camera is not followed."""

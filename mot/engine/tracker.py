@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mot import __version__
+from mot.engine import pipeline
 from mot.engine.config import ARCHITECTURES, Config, read_config
+from mot.engine.lanes import USUAL_RATE, Lane, Pace, rate_of
+from mot.engine.pipeline import Seen
 from mot.engine.session import Follow, Following, Observer, Session
 from mot.engine.span import Span
 from mot.errors import ConfigError, InputError, MotError, nearest
@@ -21,6 +24,7 @@ from mot.structures import Detections, Frame, Tracks
 from mot.timing import StageTimes
 
 MODES = ("test", "eval")
+SourceLike = str | int | Path | Iterable[Frame]
 
 
 class Tracker:
@@ -55,6 +59,7 @@ class Tracker:
         self._detector: Any = detector
         self._embedder: Any = None
         self._record: dict[str, Any] = {}
+        self._chosen: Pace | None = None  # of the last run
 
     @classmethod
     def from_config(
@@ -207,7 +212,7 @@ class Tracker:
 
     def track(
         self,
-        source: str | int | Path | Iterable[Frame],
+        source: SourceLike,
         *,
         start: int | str | None = None,
         end: int | str | None = None,
@@ -216,6 +221,9 @@ class Tracker:
         follow: Follow | None = None,
     ) -> Iterator[tuple[Frame, Tracks]]:
         """Every frame of a source with its tracks, in a session of its own.
+
+        Decoding and the networks run ahead in threads of their own, a few batches at most; they end when the
+        iteration ends, raises or is closed.
 
         Args:
             source: a video file, a folder or glob of pictures, a camera index, a URL, or frames.
@@ -228,28 +236,88 @@ class Tracker:
         Raises:
             SourceError: the source cannot be read.
         """
+        lane = self._lane(source, Span.parse(start, end, stride), follow)
+        return ((frame, tracks) for _, frame, tracks in self._track([lane], observe or self.observe))
+
+    def track_many(
+        self,
+        sources: Sequence[SourceLike],
+        *,
+        start: int | str | None = None,
+        end: int | str | None = None,
+        stride: int = 1,
+        ended: Callable[[int, Exception | None], None] | None = None,
+    ) -> Iterator[tuple[int, Frame, Tracks]]:
+        """Every frame of several sources, and its tracks; each source has a session, all share the networks.
+
+        The frames of a source come in their order, the sources as fast as they are. One that fails leaves the
+        others running.
+
+        Args:
+            sources: as in `track`; the first number of what is given is the place of the frame's source in here.
+            start: as in `track`, of each.
+            end: likewise.
+            stride: likewise.
+            ended: told the place of each source that ends, and its error if it failed; without it, the first error
+                is raised once all have ended.
+
+        Raises:
+            SourceError: a source cannot be opened, before any work.
+        """
+        lanes = [self._lane(source, Span.parse(start, end, stride)) for source in sources]
+        return self._track(lanes, self.observe, ended)
+
+    def _lane(self, source: SourceLike, span: Span, follow: Follow | None = None) -> Lane:
+        """The source, opened and checked, with a session of its own."""
         if isinstance(source, str | int | Path):
             from mot.video import open_source
 
             source = open_source(source)
-        span = Span.parse(start, end, stride)
         self._check_length(getattr(source, "frame_count", None), span)
-        return self._track(source, span, observe or self.observe, follow)
+        return Lane(source, span, self.session(rate_of(source), follow))
 
     def _track(
-        self, source: Iterable[Frame], span: Span, observe: Observer, follow: Follow | None
-    ) -> Iterator[tuple[Frame, Tracks]]:
+        self,
+        lanes: Sequence[Lane],
+        observe: Observer,
+        ended: Callable[[int, Exception | None], None] | None = None,
+    ) -> Iterator[tuple[int, Frame, Tracks]]:
         """The loop: frames to detections to tracks."""
-        batch = 1 if getattr(source, "live", False) else self.config.runtime.batch
-        rate = getattr(source, "rate", None)
-        session, last = self.session(None if rate is None else float(rate), follow), None
-        frames = span.cut(self.times.each("decode", source))
-        for group in _batches(frames, batch):
-            for frame, detections in zip(group, observe(group), strict=True):
-                dt = 1 if last is None else frame.index - last
-                last = frame.index
-                yield frame, session.step(detections, dt, frame)
-        self._check_length(span.last_read + getattr(source, "lost", 0), span)
+        pace = self._pace(lanes)
+        place = {lane.feed: number for number, lane in enumerate(lanes)}
+        failed: list[Exception] = []
+        with closing(self._run(lanes, pace.timed(observe), pace)) as run:
+            for (feed, frame, error), detections in run:
+                number = place[feed]
+                lane = lanes[number]
+                if frame is not None:
+                    yield number, frame, lane.step(frame, detections)
+                    continue
+                if error is None:
+                    self._check_length(lane.span.last_read + getattr(lane.source, "lost", 0), lane.span)
+                if ended is not None:
+                    ended(number, error)
+                elif error is not None:
+                    failed.append(error)
+        if failed:
+            raise failed[0]
+
+    def _run(self, lanes: Sequence[Lane], observe: Observer, pace: Pace) -> Generator[Seen]:
+        """Frames and their detections, by threads where there is anything to decode."""
+        batch = self.config.runtime.batch
+        if batch == "auto":
+            batch = 16 if str(self._record.get("device")).startswith("cuda") else 4
+        feeds = [lane.feed for lane in lanes]
+        run = pipeline.run if any(feed.decodes for feed in feeds) else pipeline.run_inline
+        return run(feeds, observe, batch, self.times, pace.wants)
+
+    def _pace(self, lanes: Sequence[Lane]) -> Pace:
+        """Which frames the networks see."""
+        rates = (lane.feed.rate or USUAL_RATE for lane in lanes)
+        self._chosen = Pace(
+            self.config.runtime.detect_every, max(lane.span.stride for lane in lanes), sum(rates)
+        )
+        return self._chosen
 
     def _check_length(self, frame_count: int | None, span: Span) -> None:
         """Detections that belong to another video show by reaching beyond the end of this one."""
@@ -260,7 +328,8 @@ class Tracker:
     def record(self) -> dict[str, Any]:
         """What was resolved: config, networks, weights' hashes, device, precision, threads, versions.
 
-        Where the camera is followed, `camera_failures` says in how many pictures so far that could not be done.
+        Where the pace was chosen, `detect_every` is what it came to; where the camera is followed,
+        `camera_failures` says in how many pictures so far that could not be done.
         """
         plain: dict[str, Any] = {
             "version": __version__,
@@ -274,20 +343,8 @@ class Tracker:
             "threads": None,
             "weights": {},
         }
+        if self._chosen is not None and self.config.runtime.detect_every == "auto":
+            plain["detect_every"] = self._chosen.every
         if self.config.camera is not None:
             plain["camera_failures"] = self.times.failures["camera"]
         return plain | none | self._record
-
-
-def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
-    """Lists of at most `size` frames, one after another, all of one picture size."""
-    batch: list[Frame] = []
-    for _, alike in groupby(frames, key=lambda frame: None if frame.image is None else frame.image.shape):
-        for frame in alike:
-            batch.append(frame)
-            if len(batch) == size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
-            batch = []

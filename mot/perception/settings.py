@@ -88,13 +88,17 @@ class RuntimeConfig:
         device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:n`.
         precision: number format of the networks: `fp32`, `bf16` or `fp16`; `auto`: bf16 for what detects, on a CPU
             that has it, fp32 for the rest.
-        batch: frames in one forward pass; a live source always goes frame by frame.
+        batch: frames handled together, of all sources; a live source's never wait for others. `auto`: 16 on a GPU,
+            4 on a CPU, where no number makes a difference to the result.
+        detect_every: the networks see only every so many frames; in between the tracks go on as they moved. `auto`:
+            as many as it takes to keep up with the source; which frames those are then depends on the machine.
         threads: CPU threads of the networks; None leaves it to torch.
     """
 
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
-    batch: Annotated[int, Between(1, 1024)] = 4
+    batch: Literal["auto"] | Annotated[int, Between(1, 1024)] = "auto"
+    detect_every: Literal["auto"] | Annotated[int, Between(1, 1000)] = 1
     threads: Annotated[int, Between(1, 1024)] | None = None
 
     def __post_init__(self) -> None:

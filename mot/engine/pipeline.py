@@ -1,0 +1,147 @@
+"""Decoding, the networks and association at once, in threads with bounded queues between them.
+
+    reader, one a feed  ──►  Inbox  ──►  networks  ──►  Channel  ──►  caller: associate, draw, write
+    (decodes)               (batches)   (detect, embed)              (sinks may have threads of their own)
+
+While the networks work on one batch, the next is decoded and the last associated. Batches are formed across feeds;
+that changes no result, because every frame's detections are its own, whatever is beside it.
+
+A feed that fails ends alone: its `Arrival` carries the error. Whatever else fails stops all threads, and is raised
+at the caller; so does a caller that wants no more.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from itertools import islice
+from typing import NamedTuple
+
+from mot.engine.channels import Arrival, Channel, Feed, Inbox, StoppedError
+from mot.engine.session import Observer
+from mot.structures import Detections
+from mot.timing import StageTimes
+
+AHEAD = 2  # batches that may wait between the networks and the caller
+PATIENCE_S = 0.5  # how long a thread may take to end by itself, before its source is closed
+
+
+class Seen(NamedTuple):
+    """What arrived, and its detections; None where the networks were not asked, and at a feed's end."""
+
+    arrival: Arrival
+    detections: Detections | None
+
+
+def run(
+    feeds: Sequence[Feed],
+    observe: Observer,
+    size: int,
+    times: StageTimes,
+    wants: Callable[[Arrival], bool] = lambda arrival: True,
+) -> Generator[Seen]:
+    """Every frame of the `feeds`, each feed in its order, and the end of each.
+
+    Args:
+        feeds: at least one.
+        observe: frames of one shape in, their detections out.
+        size: frames of a batch.
+        times: where time and waits are counted.
+        wants: whether the networks shall see a frame; asked of all, in order.
+    """
+    inbox, outbox = Inbox(list(feeds), size, times), Channel[list[Seen]](AHEAD)
+    threads = [_thread(f"decode {i}", _read, feed, inbox, times) for i, feed in enumerate(feeds, start=1)]
+    threads.append(_thread("networks", _observe, inbox, outbox, observe, times, wants))
+    left = len(feeds)
+    try:
+        for thread in threads:
+            thread.start()
+        while left:
+            with times.stage("associate: no detections"):
+                batch = outbox.get()
+            for seen in batch:
+                left -= seen.arrival.frame is None
+                yield seen
+    finally:
+        inbox.stop()
+        outbox.stop()
+        _join(threads, feeds)
+
+
+def run_inline(
+    feeds: Sequence[Feed],
+    observe: Observer,
+    size: int,
+    times: StageTimes,
+    wants: Callable[[Arrival], bool] = lambda arrival: True,
+) -> Generator[Seen]:
+    """The same without threads, one feed after the other: for frames without pictures, which are there at once."""
+    for feed in feeds:
+        coming = arrivals(feed, times)
+        while batch := list(islice(coming, size)):
+            yield from observed(batch, observe, wants)
+
+
+def arrivals(feed: Feed, times: StageTimes) -> Generator[Arrival]:
+    """Every frame of one feed, then its end."""
+    error: Exception | None = None
+    frames = iter(feed.frames)
+    try:
+        for frame in times.each("decode", frames):
+            yield Arrival(feed, frame)
+    except Exception as failed:  # whatever it is, it is this feed's: the others go on
+        error = failed
+    finally:
+        close = getattr(frames, "close", None)
+        if close is not None:
+            close()
+    yield Arrival(feed, None, error)
+
+
+def _thread(name: str, work: Callable[..., None], *args: object) -> threading.Thread:
+    # a daemon: one that hangs in a decoder must not keep the program from ending
+    return threading.Thread(target=work, args=args, name=name, daemon=True)
+
+
+def _read(feed: Feed, inbox: Inbox, times: StageTimes) -> None:
+    """One feed into the inbox."""
+    with suppress(StoppedError), closing(arrivals(feed, times)) as coming:
+        for arrival in coming:
+            inbox.put(arrival)
+
+
+def _observe(
+    inbox: Inbox,
+    outbox: Channel[list[Seen]],
+    observe: Observer,
+    times: StageTimes,
+    wants: Callable[[Arrival], bool],
+) -> None:
+    """Batches from the inbox through the networks into the outbox."""
+    try:
+        while batch := inbox.take():
+            outbox_batch = list(observed(batch, observe, wants))
+            with times.stage("networks: queue full"):
+                outbox.put(outbox_batch)
+    except BaseException as error:
+        outbox.stop(error)
+
+
+def observed(batch: Iterable[Arrival], observe: Observer, wants: Callable[[Arrival], bool]) -> Iterator[Seen]:
+    """A batch with the detections of those frames that are wanted."""
+    arrivals = [(arrival, arrival.frame is not None and wants(arrival)) for arrival in batch]
+    frames = [arrival.frame for arrival, wanted in arrivals if wanted and arrival.frame is not None]
+    found = iter(observe(frames) if frames else ())
+    return (Seen(arrival, next(found) if wanted else None) for arrival, wanted in arrivals)
+
+
+def _join(threads: Sequence[threading.Thread], feeds: Sequence[Feed]) -> None:
+    """Wait for the threads; a source in which a reader hangs is closed."""
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join(PATIENCE_S)
+    for thread, feed in zip(threads, feeds, strict=False):
+        if thread.is_alive():
+            feed.close()
+            thread.join(PATIENCE_S)
