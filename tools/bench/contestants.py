@@ -1,6 +1,7 @@
 """One contestant of end_to_end.py, in a process of its own: `contestants.py SPEC`, SPEC and the last line JSON.
 
     whole   mot-track itself: the clock runs from when the weights are loaded until all files are closed
+    many    the same of several videos by `Tracker.track_many`
     bare    the networks' forward passes alone, over the same frames and the crops of the same detections, prepared
             beforehand, 64 frames at a time
     boxes   the detections that `bare` cuts its crops from, into a file
@@ -29,6 +30,7 @@ from mot.cli.track import main as mot_track
 from mot.engine.config import Config, read_config
 from mot.engine.networks import resolve_device
 from mot.engine.tracker import Tracker
+from mot.formats.mot_text import format_tracks
 from mot.models.loading import load
 from mot.perception.detector import pictures
 from mot.perception.opening import DTYPES, Network, Place, open_detector, open_embedder
@@ -91,13 +93,35 @@ def whole(spec: Spec) -> dict[str, Any]:
         texts = [path.read_bytes() for path in sorted(out.rglob("*.txt"))]
     begun, begun_busy, times = started[-1]
     return {
-        "frames": spec.frames * len(spec.videos) if len(spec.videos) > 1 else records[0]["frames"],
+        "frames": sum(record["frames"] for record in records),
         "seconds": wall - begun,
         "cpu_seconds": busy - begun_busy,
         "stages": times.seconds,
         "rows": sum(text.count(b"\n") for text in texts),
         "texts": [hashlib.sha256(text).hexdigest() for text in texts],
         "own_rate": [record.get("frames_per_second") for record in records],
+    }
+
+
+def many(spec: Spec) -> dict[str, Any]:
+    """All videos at once by `Tracker.track_many`, as mot-track gives them to it; their MOT texts as digests."""
+    tracker = Tracker.from_config(spec.cfg, overrides=spec.overrides)
+    for _ in tracker.track_many(spec.videos, end=WARM):
+        pass
+    texts: list[list[str]] = [[] for _ in spec.videos]
+    tracker.times.seconds.update(dict.fromkeys(tracker.times.seconds, 0.0))
+    started, busy = time.perf_counter(), time.process_time()
+    for place, frame, tracks in tracker.track_many(spec.videos, end=spec.frames):
+        texts[place].append(format_tracks(frame.index, tracks))
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - busy
+    whole_texts = ["".join(text).encode() for text in texts]
+    return {
+        "frames": sum(map(len, texts)),
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "stages": tracker.times.seconds,
+        "rows": sum(text.count(b"\n") for text in whole_texts),
+        "texts": [hashlib.sha256(text).hexdigest() for text in whole_texts],
     }
 
 
@@ -205,14 +229,17 @@ def bare(spec: Spec) -> dict[str, Any]:
     """The seconds of the forward passes, by each way of calling them, in turns of `HELD` frames."""
     config = read_config(spec.cfg, spec.overrides)
     networks, file = Networks(config), np.load(spec.boxes)
+    batch = config.runtime.batch
+    if batch == "auto":  # as in the engine
+        batch = 16 if networks.detector.device.type == "cuda" else 4
     xyxy = np.split(file["xyxy"], np.cumsum(file["counts"])[:-1])
     seconds = dict.fromkeys(networks.ways, 0.0)
     pairs = zip(frames_of(spec), xyxy, strict=True)
     for number, held in enumerate(batched(pairs, HELD)):
-        groups = [networks.prepare(*zip(*some, strict=True)) for some in batched(held, config.runtime.batch)]
+        groups = [networks.prepare(*zip(*some, strict=True)) for some in batched(held, batch)]
         for way, call in networks.ways.items():
             if number == 0:
-                for group in groups[: -(-WARM // config.runtime.batch)]:
+                for group in groups[: -(-WARM // batch)]:
                     call(group)
                 _finish(networks.detector)
             started = time.perf_counter()
@@ -231,7 +258,7 @@ def _finish(network: Network) -> None:
         torch.cuda.synchronize(network.device)
 
 
-KINDS = {"whole": whole, "bare": bare, "boxes": boxes}
+KINDS = {"whole": whole, "many": many, "bare": bare, "boxes": boxes}
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ rounds everything runs once, so that files are in the page cache and compiled ke
     whole        mot-track --no-video, until its files are closed
     video        mot-track with the annotated H.264 video
     fast         whole, with --fast (default runtime.precision=auto), against `bare fast`
-    four         four copies of the video as four sources of one run; their texts must be those of the single run
+    four, many   four copies of the video as four sources of one run, by mot-track and by `Tracker.track_many`;
+                 their texts must be those of the single run
     peer         frame_by_frame.py, for DeepSORT, if $PEERS_SRC is set
 
 A run during which other processes had more than a tenth of a core is marked as disturbed: do not quote it.
@@ -60,6 +61,7 @@ RATIOS: tuple[tuple[str, str, str | None, float | None], ...] = (
     ("fast", "bare fast", TOGETHER, None),
     ("fast", "bare fast", SINGLY, None),
     ("four", "whole", None, 1.0),
+    ("many", "whole", None, 1.0),
     ("whole", "peer", None, 1.3),
 )
 
@@ -93,7 +95,7 @@ def child(script: str, *words: str) -> Result:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     cores = (busy_seconds() - before) / (time.perf_counter() - started)
     if done.returncode != 0:
-        raise FailedError((done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2])
+        raise FailedError("; ".join((done.stderr or done.stdout).strip().splitlines()[-2:]))
     found: Result = json.loads(done.stdout.splitlines()[-1])
     return found | {"others": round(cores, 3)}
 
@@ -114,6 +116,7 @@ def field_of(job: Job, cfg: str) -> dict[str, Callable[[], Result]]:
         "bare fast": replace(bare, overrides=job.fast),
         "fast": replace(base, overrides=job.fast),
         "four": replace(base, videos=copies),
+        "many": replace(base, kind="many", videos=copies, flags=()),
     }
     field: dict[str, Callable[[], Result]] = {name: partial(contestant, spec) for name, spec in specs.items()}
     if read_config(cfg).architecture == "DeepSORT" and os.environ.get("PEERS_SRC"):
@@ -210,12 +213,12 @@ def profile_table(results: list[dict[str, Result]]) -> list[str]:
     return lines
 
 
-def same_texts(row: Mapping[str, Result]) -> str:
+def same_texts(row: Mapping[str, Result], name: str) -> str:
     """Whether every one of the copies got the text that the video alone got."""
-    if "four" not in row or "whole" not in row:
-        return "four sources: not run"
-    found, wanted = row["four"]["texts"], row["whole"]["texts"] * COPIES
-    return f"four sources: texts {'identical' if found == wanted else 'NOT IDENTICAL'} to the single run's"
+    if name not in row or "whole" not in row:
+        return f"{name}: not compared with the single run"
+    alike = row[name]["texts"] == row["whole"]["texts"] * COPIES
+    return f"{name}: texts {'identical' if alike else 'NOT IDENTICAL'} to the single run's"
 
 
 def measure(job: Job, cfg: str, rounds: int, only: list[str]) -> list[dict[str, Result]]:
@@ -223,8 +226,11 @@ def measure(job: Job, cfg: str, rounds: int, only: list[str]) -> list[dict[str, 
     prepare(job, cfg)
     field = {name: run for name, run in field_of(job, cfg).items() if not only or name in only}
     results = run_rounds(field, rounds)
-    lines = [f"\n{cfg}\n", *ratio_table(results), "", *profile_table(results), "", same_texts(results[0])]
-    print("\n".join(lines), flush=True)
+    texts = [same_texts(results[0], name) for name in ("four", "many")]
+    print(
+        "\n".join([f"\n{cfg}\n", *ratio_table(results), "", *profile_table(results), "", *texts, ""]),
+        flush=True,
+    )
     return results
 
 
