@@ -12,7 +12,13 @@ Item = TypeVar("Item")
 
 STAGES = ("decode", "preprocess", "detect", "nms", "embed", "camera", "associate", "write")
 # who waits for whom: a full queue behind a stage, or an empty one before it
-WAITS = ("decode: queue full", "networks: no frame", "networks: queue full", "associate: no detections")
+WAITS = (
+    "decode: queue full",
+    "networks: no frame",
+    "networks: queue full",
+    "associate: no detections",
+    "write: queue full",
+)
 TRACE_LIMIT = 1_000_000  # pieces of work that a trace holds, about 200 bytes each
 
 

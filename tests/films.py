@@ -46,13 +46,14 @@ def film(
     size: tuple[int, int] = (WIDTH, HEIGHT),
     options: dict[str, str] | None = None,
     muxer: dict[str, str] | None = None,
+    pixels: str | None = None,  # FFmpeg's name of the pixel format
 ) -> Path:
     """Write a video of `count` frames; the container follows from the suffix."""
     with av.open(f"file:{path}", "w", options=muxer or {}) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
         assert isinstance(stream, VideoStream)
         stream.width, stream.height = size
-        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.pix_fmt = pixels or ("yuvj420p" if codec == "mjpeg" else "yuv420p")
         if stamps is not None:
             stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)
         for index in range(count):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -11,12 +11,19 @@ from rich import progress
 from rich.console import Console
 from rich.table import Table
 
+from mot.timing import StageTimes
+
 
 class Interrupt:
-    """Once armed, the first Ctrl-C (or SIGTERM) only sets `asked`; a second one ends the program at once."""
+    """Once armed, the first Ctrl-C (or SIGTERM) only sets `asked`; a second one ends the program at once.
 
-    def __init__(self) -> None:
+    Args:
+        calls: what is called at the first one, to close live sources, which may have nothing to give for long.
+    """
+
+    def __init__(self, calls: Sequence[Callable[[], None]] = ()) -> None:
         self.asked = False
+        self._calls = calls
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
@@ -33,6 +40,8 @@ class Interrupt:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
         self._restore()
+        for call in self._calls:
+            call()
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
@@ -67,12 +76,19 @@ class Progress:
         self._bar.update(self._task, completed=frames, rate=f"{speed:.1f} frames/s" if speed else "")
 
 
-def profile_table(seconds: Mapping[str, float], frames: int) -> None:
-    """Print seconds, milliseconds a frame and share of each stage."""
-    whole = sum(seconds.values()) or 1.0
-    table = Table("stage", "seconds", "ms/frame", "share", title="where the time went")
+def profile_table(times: StageTimes, frames: int, seconds: float) -> None:
+    """Print seconds, milliseconds a frame and share of the time of each stage, and what they waited for each other.
+
+    Stages work at the same time, so the shares of a run may add up to more than its whole.
+    """
+    title = f"where the time went: {seconds:.2f} s, {1000 * seconds / max(frames, 1):.2f} ms a frame"
+    table = Table("stage", "seconds", "ms/frame", "share", title=title)
     for column in table.columns[1:]:
         column.justify = "right"
-    for stage, spent in seconds.items():
-        table.add_row(stage, f"{spent:.2f}", f"{1000 * spent / max(frames, 1):.2f}", f"{spent / whole:.1%}")
+    for part, style in ((times.seconds, None), (times.waits, "dim")):
+        for stage, spent in part.items():
+            share = spent / max(seconds, 1e-9)
+            row = f"{spent:.2f}", f"{1000 * spent / max(frames, 1):.2f}", f"{share:.1%}"
+            table.add_row(stage, *row, style=style)
+        table.add_section()
     Console().print(table)

@@ -7,34 +7,32 @@ import json
 import logging
 import re
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mot import __version__
-from mot.cli.errors import parse, run
+from mot.cli.errors import ERROR, parse
+from mot.cli.errors import run as run_program
 from mot.cli.progress import Interrupt, Progress, profile_table
+from mot.cli.tracked import Tracked
 from mot.engine.config import Config, read_config
-from mot.engine.interpolate import Interpolated
-from mot.engine.outputs import Outputs, Sink, TextSink
+from mot.engine.outputs import Outputs
 from mot.engine.span import Span
 from mot.engine.tracker import Tracker
-from mot.errors import ConfigError
-from mot.formats import jsonl, mot_text
+from mot.errors import ConfigError, MotError
 from mot.perception.files import DetectionFile
-from mot.structures import Frame, Tracks
+from mot.structures import Frame
 
 PROGRAM = "mot-track"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    return run(PROGRAM, lambda: _track(parse(_parser(), argv)))
+    return run_program(PROGRAM, lambda: _track(parse(_parser(), argv)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,14 +41,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--cfg", default="deepsort.yml", help="YAML config, by path or bare name (default: %(default)s)")
-    add("--video", help="video file, folder or glob of pictures, camera index, or URL")
+    add(
+        "--video",
+        nargs="+",
+        help="video file, folder or glob of pictures, camera index, or URL; several share the networks",
+    )
     add(
         "--det-file",
         type=Path,
         help="take detections from this MOT text file; without --video, track it alone",
     )
     add("--out", type=Path, default=Path("output"), help="folder for the results (default: %(default)s)")
-    add("--jsonl", type=Path, help="also write JSON lines, a row a track and frame, to this file")
+    add("--jsonl", type=Path, help="also write JSON lines to this file; of several sources, into this folder")
     add("--no-video", action="store_true", help="write no annotated video")
     add("--show", action="store_true", help="show the annotated frames in a window; q ends")
     add("--overwrite", action="store_true", help="replace results that exist")
@@ -75,32 +77,17 @@ def _parser() -> argparse.ArgumentParser:
         help="fill gaps in the text and the JSON lines, straight or smoothed",
     )
     add("--offline", action="store_true", help="never download weights")
-    add("--profile", action="store_true", help="print where the time went")
+    add("--realtime", action="store_true", help="pass frames over the networks to keep up with the source")
+    add(
+        "--profile",
+        nargs="?",
+        type=Path,
+        const=True,
+        help="print where the time went; with a file name, write it as a trace for chrome://tracing or Perfetto",
+    )
     add("--quiet", action="store_true", help="print nothing but errors")
     add("--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
-
-
-@dataclass
-class Summary:
-    """What a run has seen so far."""
-
-    frames: int = 0
-    ids: set[int] = field(default_factory=set)
-    started: float = field(default_factory=time.perf_counter)
-    last: float = field(default_factory=time.perf_counter)
-    interrupted: bool = False
-
-    def add(self, tracks: Tracks) -> None:
-        """Count one more frame."""
-        self.frames += 1
-        self.last = time.perf_counter()
-        self.ids.update(tracks.ids.tolist())
-
-    @property
-    def rate(self) -> float:
-        """Frames per second, up to the last frame."""
-        return self.frames / max(self.last - self.started, 1e-9)
 
 
 def _track(args: argparse.Namespace) -> int:
@@ -109,18 +96,22 @@ def _track(args: argparse.Namespace) -> int:
     config = _config(args)
     seen = config.detector
     det_file = None if args.det_file is None else DetectionFile(args.det_file, seen.labels, seen.score_map)
-    source, name = _source(args, det_file, config.needs_embeddings)
-    with closing(source) if hasattr(source, "close") else nullcontext(), Interrupt() as interrupt:
-        paths = _paths(args, name)
-        inputs = [Path(path) for path in (args.det_file, getattr(source, "path", None)) if path is not None]
-        with Outputs(args.overwrite, inputs) as outputs:
-            outputs.refuse(list(paths.values()))
-            tracker = Tracker.from_config(config, detector=det_file, offline=args.offline)
-            _add_sinks(outputs, paths, args, tracker, source)
-            summary = _loop(tracker, source, args, outputs, interrupt)
-            outputs.add_json(paths["record"], _record(tracker, source, name, summary))
-    _report(summary, paths, source, tracker, args)
-    return 130 if summary.interrupted else 0
+    with ExitStack() as stack:
+        sources = _sources(args, det_file, config.needs_embeddings, stack)
+        interrupt = stack.enter_context(Interrupt([s.close for s, _ in sources if getattr(s, "live", False)]))
+        runs = [Tracked(args, source, name, len(sources) > 1) for source, name in sources]
+        trace = isinstance(args.profile, Path)
+        with Outputs(args.overwrite) as extra:
+            if trace:
+                extra.refuse([args.profile])
+            tracker = Tracker.from_config(config, detector=det_file, offline=args.offline, trace=trace)
+            failed = _loop(tracker, runs, args, interrupt)
+            if trace:
+                extra.add_json(args.profile, tracker.times.trace_events())
+    _report(runs, tracker, args)
+    if failed:
+        return ERROR
+    return 130 if interrupt.asked or any(run.summary.interrupted for run in runs) else 0
 
 
 def _config(args: argparse.Namespace) -> Config:
@@ -132,18 +123,35 @@ def _config(args: argparse.Namespace) -> Config:
         )
     if args.device is not None:
         overrides.append(f"runtime.device={args.device}")
+    if args.realtime:
+        overrides.append("runtime.detect_every=auto")
     return read_config(args.cfg, overrides)
 
 
-def _source(
-    args: argparse.Namespace, det_file: DetectionFile | None, needs_pictures: bool
-) -> tuple[Any, str]:
-    """The frames and the name of the results; a detection file alone needs neither cv2 nor a video."""
-    if args.video is not None:
-        from mot.video import open_source
+def _sources(
+    args: argparse.Namespace, det_file: DetectionFile | None, needs_pictures: bool, stack: ExitStack
+) -> list[tuple[Any, str]]:
+    """The frames and the name of the results of each; a detection file alone needs neither cv2 nor a video."""
+    if args.video is None:
+        return [_blank(args, det_file, needs_pictures)]
+    from mot.video import open_source
 
-        source = open_source(args.video, fps=args.fps)
-        return source, source.name
+    if det_file is not None and len(args.video) > 1:
+        raise ConfigError(f"--det-file: belongs to one video, but --video names {len(args.video)}")
+    sources = [stack.enter_context(closing(open_source(spec, fps=args.fps))) for spec in args.video]
+    names: dict[str, str] = {}
+    for source, spec in zip(sources, args.video, strict=True):
+        if source.name in names:
+            raise ConfigError(
+                f"--video: the results of {names[source.name]!r} and {spec!r} would both be called"
+                f" {source.name!r}; track one of them in a run of its own, with another --out"
+            )
+        names[source.name] = spec
+    return [(source, source.name) for source in sources]
+
+
+def _blank(args: argparse.Namespace, det_file: DetectionFile | None, needs_pictures: bool) -> tuple[Any, str]:
+    """A detection file without a video as a source."""
     if det_file is None:
         raise ConfigError("nothing to track: give --video, --det-file or both")
     if needs_pictures:
@@ -188,100 +196,73 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(found[2]), int(found[1])
 
 
-def _paths(args: argparse.Namespace, name: str) -> dict[str, Path]:
-    paths = {"text": args.out / f"{name}.txt", "record": args.out / f"{name}.json"}
-    if (args.video is not None or args.size is not None) and not args.no_video:
-        paths["video"] = args.out / f"{name}.mp4"
-    if args.jsonl is not None:
-        paths["jsonl"] = args.jsonl
-    return paths
-
-
-def _add_sinks(
-    outputs: Outputs, paths: dict[str, Path], args: argparse.Namespace, tracker: Tracker, source: Any
-) -> None:
-    """The sinks that the flags ask for."""
-    names = tracker.label_names
-    several = len(tracker.tracked_labels) > 1
-
-    def text_sink(part: Path, render: Callable[[Frame, Tracks], str]) -> Sink:
-        sink = TextSink(part, render)
-        return sink if args.interpolate is None else Interpolated(sink, args.interpolate)
-
-    def mot_rows(frame: Frame, tracks: Tracks) -> str:
-        return mot_text.format_tracks(frame.index, tracks, several)
-
-    outputs.add(paths["text"], partial(text_sink, render=mot_rows))
-    if "jsonl" in paths:
-        outputs.add(
-            paths["jsonl"],
-            partial(text_sink, render=lambda frame, tracks: jsonl.format_tracks(frame, tracks, names)),
-        )
-    if "video" in paths or args.show:
-        from mot.engine.pictures import PictureSink
-
-        picture_sink = partial(
-            PictureSink,
-            rate=source.rate and source.rate / args.stride,
-            label_names=names if several else (),
-            show=args.show,
-        )
-        if "video" in paths:
-            outputs.add(paths["video"], picture_sink)
-        else:
-            outputs.watch(picture_sink(None))
-
-
 def _loop(
-    tracker: Tracker, source: Any, args: argparse.Namespace, outputs: Outputs, interrupt: Interrupt
-) -> Summary:
-    """Every frame into every sink, until the source ends or the user has had enough."""
+    tracker: Tracker, runs: list[Tracked], args: argparse.Namespace, interrupt: Interrupt
+) -> list[Tracked]:
+    """Every frame into every sink, until the sources end or the user has had enough; the runs that failed."""
+    going, failed = list(runs), []
     span = Span.parse(args.start, args.end, args.stride)
-    total = span.length(getattr(source, "frame_count", None), getattr(source, "rate", None))
-    summary = Summary()
-    interrupt.arm()
-    with Progress(total, quiet=args.quiet) as progress:
-        for frame, tracks in tracker.track(source, start=args.start, end=args.end, stride=args.stride):
-            with tracker.times.stage("write"):
-                outputs.write(frame, tracks)
-            summary.add(tracks)
-            progress.advance(summary.frames)
-            if interrupt.asked or outputs.enough:
-                summary.interrupted = True
-                break
-    return summary
+
+    def ended(number: int, error: Exception | None) -> None:
+        run = runs[number]
+        if error is not None and (len(runs) == 1 or not isinstance(error, MotError | OSError)):
+            raise error
+        going.remove(run)
+        if error is None:
+            run.finish(tracker, interrupt.asked)
+            return
+        print(f"{PROGRAM}: error: {run.name}: {error}", file=sys.stderr)
+        run.discard(error)
+        failed.append(run)
+
+    try:
+        for run in runs:
+            run.open(tracker)
+        interrupt.arm()
+        marks = {"start": args.start, "end": args.end, "stride": args.stride}
+        sources = [run.source for run in runs]
+        with (
+            Progress(_total(runs, span), quiet=args.quiet) as progress,
+            closing(tracker.track_many(sources, **marks, ended=ended)) as tracked,
+        ):
+            for number, frame, tracks in tracked:
+                runs[number].write(frame, tracks)
+                progress.advance(sum(run.summary.frames for run in runs))
+                if interrupt.asked or runs[number].outputs.enough:
+                    break
+        while going:
+            going.pop().finish(tracker, interrupted=True)
+    except BaseException as error:
+        for run in going:
+            run.discard(error)
+        raise
+    return failed
 
 
-def _record(tracker: Tracker, source: Any, name: str, summary: Summary) -> dict[str, Any]:
-    """What stands beside a result, so that it can be made again."""
-    return {
-        "source": name,
-        "frames": summary.frames,
-        "frames_lost": getattr(source, "lost", 0),
-        "interrupted": summary.interrupted,
-        "tracks": len(summary.ids),
-        "frames_per_second": round(summary.rate, 2),
-    } | tracker.record()
+def _total(runs: list[Tracked], span: Span) -> int | None:
+    """About how many frames there are; None where nobody knows."""
+    sources = [run.source for run in runs]
+    counts = [
+        span.length(getattr(source, "frame_count", None), getattr(source, "rate", None)) for source in sources
+    ]
+    return None if None in counts else sum(count or 0 for count in counts)
 
 
-def _report(
-    summary: Summary, paths: dict[str, Path], source: Any, tracker: Tracker, args: argparse.Namespace
-) -> None:
-    lost = getattr(source, "lost", 0)
-    if lost:
-        print(f"{PROGRAM}: {lost} frames of the source could not be decoded and are missing", file=sys.stderr)
+def _report(runs: list[Tracked], tracker: Tracker, args: argparse.Namespace) -> None:
+    for run in runs:
+        run.report(PROGRAM, tracker)
     if args.quiet:
         return
-    labels = [tracker.label_names[label] for label in tracker.tracked_labels]
-    what = f"objects ({', '.join(labels[:3])}{', …' if len(labels) > 3 else ''})"
-    print(f"tracked {len(summary.ids)} {what} in {summary.frames} frames at {summary.rate:.1f} frames/s")
-    if summary.interrupted:
-        print("interrupted: the results hold what was tracked so far")
-    for key in ("video", "text", "jsonl"):
-        if key in paths and paths[key].exists():
-            print(f"{key:>6}  {paths[key]}")
-    if args.profile:
-        profile_table(tracker.times.seconds, summary.frames)
+    frames = sum(run.summary.frames for run in runs)
+    seconds = max(run.summary.last for run in runs) - min(run.summary.started for run in runs)
+    if len(runs) > 1:
+        print(f"{len(runs)} sources, {frames} frames at {frames / max(seconds, 1e-9):.1f} frames/s together")
+    if tracker.times.dropped:
+        print(f"{tracker.times.dropped} frames of live sources were passed over, to stay with the newest")
+    if isinstance(args.profile, Path):
+        print(f" trace  {args.profile}")
+    elif args.profile:
+        profile_table(tracker.times, frames, seconds)
 
 
 if __name__ == "__main__":

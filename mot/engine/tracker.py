@@ -39,6 +39,7 @@ class Tracker:
         detector: any callable that turns a sequence of frames into one `Detections` for each, in place of
             the config's detector. Its label names, if it has any, are read from `detector.label_names`.
         offline: never download weights.
+        trace: remember every piece of work, for `times.trace_events()`.
     """
 
     def __init__(
@@ -48,12 +49,13 @@ class Tracker:
         *,
         detector: Observer | None = None,
         offline: bool = False,
+        trace: bool = False,
     ) -> None:
         if mode not in MODES:
             raise ConfigError(f"mode: unknown {mode!r}; {nearest(str(mode), MODES)}")
         self.config = cfg if isinstance(cfg, Config) else read_config(cfg)
         self.mode = mode
-        self.times = StageTimes()
+        self.times = StageTimes(trace)
         self._offline = offline
         self._own = detector
         self._detector: Any = detector
@@ -69,6 +71,7 @@ class Tracker:
         overrides: Iterable[str] = (),
         detector: Observer | None = None,
         offline: bool = False,
+        trace: bool = False,
     ) -> Tracker:
         """A tracker with the weights that its config names.
 
@@ -77,11 +80,12 @@ class Tracker:
             overrides: `a.b=c` texts that change keys of the config.
             detector: as in `Tracker`; `det_weights` are then not loaded.
             offline: as in `Tracker`.
+            trace: as in `Tracker`.
         """
         if isinstance(cfg, Config) and list(overrides):
             raise ConfigError("overrides: need the name of a config, not one that was read already")
         config = cfg if isinstance(cfg, Config) else read_config(cfg, overrides)
-        tracker = cls(config, detector=detector, offline=offline)
+        tracker = cls(config, detector=detector, offline=offline, trace=trace)
         if config.row.kind == "jde":
             tracker.load_weights_jde(None if detector else config.weights)
         else:
@@ -247,7 +251,7 @@ class Tracker:
         end: int | str | None = None,
         stride: int = 1,
         ended: Callable[[int, Exception | None], None] | None = None,
-    ) -> Iterator[tuple[int, Frame, Tracks]]:
+    ) -> Generator[tuple[int, Frame, Tracks]]:
         """Every frame of several sources, and its tracks; each source has a session, all share the networks.
 
         The frames of a source come in their order, the sources as fast as they are. One that fails leaves the
@@ -281,7 +285,7 @@ class Tracker:
         lanes: Sequence[Lane],
         observe: Observer,
         ended: Callable[[int, Exception | None], None] | None = None,
-    ) -> Iterator[tuple[int, Frame, Tracks]]:
+    ) -> Generator[tuple[int, Frame, Tracks]]:
         """The loop: frames to detections to tracks."""
         pace = self._pace(lanes)
         place = {lane.feed: number for number, lane in enumerate(lanes)}

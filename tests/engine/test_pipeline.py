@@ -1,0 +1,227 @@
+"""The pipeline: order, batches, and that whatever goes wrong ends everything, quickly and with its own error."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from itertools import count
+
+import numpy as np
+import pytest
+
+from mot import Detections, Frame, MotError
+from mot.engine import pipeline
+from mot.engine.channels import Arrival, Channel, Feed, Inbox, StoppedError
+from mot.engine.pipeline import Seen
+from mot.timing import StageTimes
+
+LIMIT_S = 1.0  # in which everything has to stop
+
+
+def frames(number: int, size: int = 8, start: int = 1) -> Iterator[Frame]:
+    """So many frames; the number is in the picture."""
+    for index in range(start, start + number):
+        image = np.full((size, size, 3), index % 256, np.uint8)
+        yield Frame(image=image, index=index, time_s=index / 10)
+
+
+def see(some: Sequence[Frame]) -> list[Detections]:
+    """One box for each frame, which tells its number."""
+    return [Detections(xyxy=np.array([[0, 0, f.index, 1.0]]), scores=np.array([0.5])) for f in some]
+
+
+def run(feeds: list[Feed], observe: Callable[..., list[Detections]] = see, size: int = 4) -> list[Seen]:
+    return list(pipeline.run(feeds, observe, size, StageTimes()))
+
+
+def feed(source: Iterator[Frame], name: str = "a", live: bool = False) -> Feed:
+    return Feed(name, source, live=live)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays() -> Iterator[None]:
+    """Every test ends with the threads that it began with."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + LIMIT_S
+    while set(threading.enumerate()) - before:
+        assert time.monotonic() < deadline, set(threading.enumerate()) - before
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("size", [1, 4, 16])
+@pytest.mark.parametrize("counts", [[11], [5, 0, 9], [1, 1, 1, 1]])
+def test_every_frame_of_every_feed_in_its_order(size: int, counts: list[int]) -> None:
+    seen = run([feed(frames(n), str(i)) for i, n in enumerate(counts)], size=size)
+    for i, n in enumerate(counts):
+        mine = [(a.frame, found) for (a, found) in seen if a.feed.source == str(i)]
+        assert [frame.index for frame, _ in mine[:-1] if frame] == list(range(1, n + 1))
+        assert mine[-1] == (None, None)
+        assert all(found.xyxy[0, 2] == frame.index for frame, found in mine[:-1] if frame and found)
+
+
+def test_inline_is_the_same() -> None:
+    made = run([feed(frames(11), "a"), feed(frames(3), "b")])
+    times = StageTimes()
+    inline = list(pipeline.run_inline([feed(frames(11), "a"), feed(frames(3), "b")], see, 4, times))
+
+    def plain(seen: list[Seen], name: str) -> list[object]:
+        return [(a.frame and a.frame.index, a.error) for a, _ in seen if a.feed.source == name]
+
+    assert all(plain(made, name) == plain(inline, name) for name in "ab")
+
+
+def test_batches_are_full_across_feeds_and_of_one_shape() -> None:
+    batches: list[list[tuple[int, ...]]] = []
+
+    def watch(some: Sequence[Frame]) -> list[Detections]:
+        batches.append([f.image.shape for f in some if f.image is not None])
+        return see(some)
+
+    run([feed(frames(8), "a"), feed(frames(8), "b")], watch)
+    assert [len(batch) for batch in batches] == [4, 4, 4, 4]
+    batches.clear()
+    run([feed(frames(4), "a"), feed(frames(4, size=16), "b")], watch)
+    assert sum(map(len, batches)) == 8
+    assert all(len(set(batch)) == 1 for batch in batches)
+
+
+def test_a_reader_waits_while_nobody_takes() -> None:
+    read: list[int] = []
+
+    def watched() -> Iterator[Frame]:
+        for frame in frames(1000):
+            read.append(frame.index)
+            yield frame
+
+    with closing(pipeline.run([feed(watched())], see, 4, StageTimes())) as seen:
+        next(seen)
+        time.sleep(0.1)
+        ahead = len(read)
+    # a batch with the caller, two between, one at the networks, two in the inbox, and a frame in the reader's hand
+    assert ahead <= 4 * 6 + 1
+    assert len(read) <= ahead + 1
+
+
+def test_of_a_live_feed_only_the_newest_frame_counts() -> None:
+    times, go = StageTimes(), threading.Event()
+
+    def camera() -> Iterator[Frame]:
+        yield from frames(1)
+        go.wait()
+        yield from frames(50, start=2)
+
+    def slow(some: Sequence[Frame]) -> list[Detections]:
+        go.set()
+        time.sleep(0.05)
+        return see(some)
+
+    seen = [a.frame.index for a, _ in pipeline.run([feed(camera(), live=True)], slow, 1, times) if a.frame]
+    assert seen[0] == 1
+    assert seen[-1] == 51, "the newest is never lost"
+    assert seen == sorted(set(seen))
+    assert times.dropped == 51 - len(seen) > 40
+
+
+def test_a_feed_that_fails_ends_alone() -> None:
+    def broken() -> Iterator[Frame]:
+        yield from frames(2)
+        raise RuntimeError("the film tore")
+
+    seen = run([feed(broken(), "a"), feed(frames(20), "b")])
+    (end,) = [a for a, _ in seen if a.feed.source == "a" and a.frame is None]
+    assert str(end.error) == "the film tore"
+    assert sum(a.feed.source == "a" for a, _ in seen) == 3
+    assert sum(a.feed.source == "b" for a, _ in seen) == 21
+
+
+def test_networks_that_fail_stop_all_with_their_error() -> None:
+    def fails(some: Sequence[Frame]) -> list[Detections]:
+        if some[0].index > 20:
+            raise MotError("out of memory")
+        return see(some)
+
+    started, seen = time.monotonic(), 0
+    with pytest.raises(MotError, match="out of memory"):
+        for _ in pipeline.run([feed(frames(10**9))], fails, 4, StageTimes()):
+            seen += 1
+    assert time.monotonic() - started < LIMIT_S
+    assert seen == 20, "what was seen before is given before"
+
+
+@pytest.mark.parametrize("taken", [0, 1, 7])
+def test_a_caller_that_wants_no_more(taken: int) -> None:
+    closed = threading.Event()
+
+    def endless() -> Iterator[Frame]:
+        try:
+            for index in count(1):
+                yield from frames(1, start=index)
+        finally:
+            closed.set()
+
+    seen = pipeline.run([feed(endless())], see, 4, StageTimes())
+    for _ in range(taken):
+        next(seen)
+    started = time.monotonic()
+    seen.close()
+    assert time.monotonic() - started < LIMIT_S
+    assert closed.is_set() or not taken, "the reader lets go of its file"
+
+
+def test_a_source_that_hangs_is_closed() -> None:
+    woken = threading.Event()
+
+    def hangs() -> Iterator[Frame]:
+        yield from frames(4)
+        woken.wait()
+
+    with closing(pipeline.run([Feed("a", hangs(), close=woken.set)], see, 4, StageTimes())) as seen:
+        next(seen)
+        started = time.monotonic()
+    assert time.monotonic() - started < LIMIT_S
+    assert woken.is_set()
+
+
+def test_waits_are_counted() -> None:
+    times = StageTimes(trace=True)
+
+    def slow(some: Sequence[Frame]) -> list[Detections]:
+        time.sleep(0.01)
+        return see(some)
+
+    list(pipeline.run([feed(frames(40))], slow, 4, times))
+    assert times.waits["associate: no detections"] > 0.05
+    assert times.waits["decode: queue full"] > 0.02
+    events = times.trace_events()["traceEvents"]
+    names = {e["args"]["name"] for e in events if e["ph"] == "M"}
+    assert {"decode 1", "networks"} <= names
+    assert all(e["dur"] >= 0 and e["ts"] >= 0 for e in events if e["ph"] == "X")
+
+
+def test_a_channel_gives_what_was_put_before_it_stopped() -> None:
+    channel = Channel[int](3)
+    channel.put(1)
+    channel.put(2)
+    channel.stop(ValueError("why"))
+    channel.stop(KeyError("too late"))
+    with pytest.raises(StoppedError):
+        channel.put(3)
+    assert [channel.get(), channel.get()] == [1, 2]
+    with pytest.raises(ValueError, match="why"):
+        channel.get()
+
+
+def test_an_inbox_does_not_wait_for_a_full_batch_when_none_will_come() -> None:
+    file, live = feed(frames(0), "file"), feed(frames(0), "live", live=True)
+    inbox = Inbox([file, live], 4, StageTimes())
+    (frame,) = frames(1)
+    inbox.put(Arrival(live, frame))
+    assert [a.frame for a in inbox.take()] == [frame], "a live frame is not kept waiting"
+    inbox.put(Arrival(file, frame))
+    inbox.put(Arrival(file, None))
+    inbox.put(Arrival(live, None))
+    assert len(inbox.take()) == 3
+    assert inbox.take() == []
