@@ -1,6 +1,9 @@
 """Does a tracker stay as small and as fast as it was, however long it runs?
 
     python tools/bench/soak.py --tracker DeepSORT --frames 100000
+    python tools/bench/soak.py --video vtest.avi [--cfg deepsort.yml] [--frames 20000] [--write-video]
+
+The first looks at a tracker, the second at the whole pipeline.
 
 Synthetic frames with births and deaths: a fixed number of targets, each replaced by a new one somewhere else when
 its time is over, some of them hidden now and then, and false boxes. Two limits, exit status 1 beyond either:
@@ -12,6 +15,11 @@ Only `update` is timed, by the processor time of this process. A machine's speed
 tenth. So the first 1,000 frames are run once more at the end, through a fresh tracker, in turns of 100 frames with
 the last 1,000: the ratio that counts is the median of these ten pairs' ratios. The ratio to the medians of the time
 when the first frames really were the first is printed beside it.
+
+The whole pipeline: the video again and again as one source, opened anew for each loop, through decoder, detector and
+ReID network, tracker and text file (with --write-video also the annotated H.264 video). The networks' input is so
+small (`TINY`) that a loop takes seconds and people are found now and then only, so that tracks are born and lost.
+One limit: resident memory, looked at every 100 frames, is never 20 MB above that after the first loop.
 """
 
 from __future__ import annotations
@@ -22,17 +30,23 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from mot.structures import Detections, Tracks
+from mot.engine.outputs import Outputs, TextSink
+from mot.formats.mot_text import format_tracks
+from mot.structures import Detections, Frame, Tracks
 from mot.trackers import TRACKERS, Associator
 
 WINDOW, CHUNK = 1000, 100  # frames at either end, and in one timing
 MAX_GROWTH_MB, MAX_RATIO = 10.0, 1.1
+MAX_PIPELINE_MB = 20.0
+TINY = ("detector.input_size=160", "detector.score_threshold=0.1")
 TARGETS, LIFE, LOOK = 20, 150.0, 32  # targets at a time, frames they live on average, width of an embedding
 WIDTH, HEIGHT = 1920.0, 1080.0
 
@@ -48,10 +62,10 @@ class Counts:
     ids: int = 0
     most: int = 0
 
-    def add(self, found: Detections, tracks: Tracks) -> None:
-        """One frame more."""
+    def add(self, detections: int, tracks: Tracks) -> None:
+        """One frame more, of so many detections."""
         self.frames += 1
-        self.detections += len(found)
+        self.detections += detections
         self.rows += len(tracks)
         self.ids = max(self.ids, int(tracks.assigned.max(initial=0)))
         self.most = max(self.most, len(tracks))
@@ -92,7 +106,7 @@ def timed(tracker: Associator, frames: list[Detections], counts: Counts | None =
         tracks = tracker.update(found)
         total += time.process_time() - start
         if counts is not None:
-            counts.add(found, tracks)
+            counts.add(len(found), tracks)
     return total
 
 
@@ -123,14 +137,97 @@ def soak(name: str, frames: int, seed: int) -> tuple[Counts, float, float, float
     return counts, most - base, statistics.median(pairs), statistics.median(last) / first
 
 
+class Looped:
+    """A video file again and again: a source of `frames` frames.
+
+    Args:
+        path: the video.
+        frames: when to end.
+
+    Attributes:
+        rate: frames/s.
+        length: frames of the video itself, known once it has been read to its end.
+    """
+
+    def __init__(self, path: str, frames: int) -> None:
+        from mot.video import open_source
+
+        self._open, self._frames = partial(open_source, path), frames
+        self.rate = self._open().rate
+        self.length: int | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Numbers and times go on from loop to loop."""
+        count = 0
+        while count < self._frames:
+            before = count
+            for frame in self._open():
+                count += 1
+                yield replace(frame, index=count, time_s=count / float(self.rate or 30))
+                if count == self._frames:
+                    break
+            if self.length is None:
+                self.length = count - before
+
+
+def soak_video(video: str, cfg: str, frames: int, write_video: bool, overrides: list[str]) -> int:
+    """The whole pipeline; prints the counts and resident memory, and returns the exit status."""
+    from mot.engine.tracker import Tracker
+
+    source, counts = Looped(video, frames), Counts()
+    tracker = Tracker.from_config(cfg, overrides=[*TINY, *overrides])
+    base = most = 0.0
+    loops, started = 0, time.perf_counter()
+    with TemporaryDirectory() as folder, Outputs() as outputs:
+        text = partial(TextSink, render=lambda frame, tracks: format_tracks(frame.index, tracks))
+        outputs.add(Path(folder) / "all.txt", text)
+        if write_video:
+            from mot.engine.pictures import PictureSink
+
+            outputs.add(Path(folder) / "all.mp4", partial(PictureSink, rate=source.rate))
+        for frame, tracks in tracker.track(source):
+            outputs.write(frame, tracks)
+            counts.add(len(tracks.assigned), tracks)
+            loops = frames if source.length is None else counts.frames // source.length
+            if source.length is None or counts.frames < source.length:
+                continue
+            if not base:
+                base = most = resident_mb()
+            elif counts.frames % CHUNK == 0:
+                most = max(most, resident_mb())
+    seconds = time.perf_counter() - started
+    if not base or counts.frames < 2 * (source.length or frames):
+        print(f"{video}: expected at least two loops, --frames {frames} is too few")
+        return 2
+    print(
+        f"{cfg}: {counts.frames} frames, {loops} loops, {counts.detections} detections, {counts.ids} ids, "
+        f"{counts.rows} rows, {counts.frames / seconds:.0f} frames/s"
+    )
+    print(
+        f"memory: {base:.1f} MB after the first loop, {resident_mb():.1f} MB at the end, "
+        f"{most - base:+.2f} MB at most (limit {MAX_PIPELINE_MB:g})"
+    )
+    return int(most - base > MAX_PIPELINE_MB)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tracker", choices=sorted(TRACKERS), default="SORT")
-    parser.add_argument("--frames", type=int, default=100_000, help=f"at least {3 * WINDOW}")
+    parser.add_argument("--frames", type=int, help=f"100000, at least {3 * WINDOW}; of --video 20000")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--video", help="the whole pipeline over this video")
+    parser.add_argument("--cfg", default="deepsort.yml", help="with --video")
+    parser.add_argument("--write-video", action="store_true", help="with --video")
+    parser.add_argument(
+        "-o", dest="overrides", action="append", default=[], help="config key=value, likewise"
+    )
     arguments = parser.parse_args()
+    if arguments.video is not None:
+        facts = arguments.cfg, arguments.frames or 20_000, arguments.write_video, arguments.overrides
+        return soak_video(arguments.video, *facts)
+    arguments.frames = arguments.frames or 100_000
     if arguments.frames < 3 * WINDOW:
         parser.error(f"--frames: expected at least {3 * WINDOW}, got {arguments.frames}")
     frames = arguments.frames - arguments.frames % CHUNK
