@@ -16,9 +16,9 @@ tenth. So the first 1,000 frames are run once more at the end, through a fresh t
 the last 1,000: the ratio that counts is the median of these ten pairs' ratios. The ratio to the medians of the time
 when the first frames really were the first is printed beside it.
 
-The whole pipeline: the video again and again as one source, opened anew for each loop, through decoder, detector and
-ReID network, tracker and text file (with --write-video also the annotated H.264 video). The networks' input is so
-small (`TINY`) that a loop takes seconds and people are found now and then only, so that tracks are born and lost.
+The whole pipeline: the video again and again, as one file, through decoder, detector and ReID network, tracker and
+text file (with --write-video also the annotated H.264 video). The networks' input is so small (`TINY`) that a loop
+takes seconds, and that people are found now and then: tracks are born and lost.
 One limit: resident memory, looked at every 100 frames, is never 20 MB above that after the first loop.
 """
 
@@ -30,18 +30,23 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mot.engine.outputs import Outputs, TextSink
 from mot.formats.mot_text import format_tracks
-from mot.structures import Detections, Frame, Tracks
+from mot.structures import Detections, Tracks
 from mot.trackers import TRACKERS, Associator
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
 
 WINDOW, CHUNK = 1000, 100  # frames at either end, and in one timing
 MAX_GROWTH_MB, MAX_RATIO = 10.0, 1.1
@@ -137,77 +142,72 @@ def soak(name: str, frames: int, seed: int) -> tuple[Counts, float, float, float
     return counts, most - base, statistics.median(pairs), statistics.median(last) / first
 
 
-class Looped:
-    """A video file again and again: a source of `frames` frames.
+def repeated(video: str, frames: int, folder: Path) -> tuple[Path, int]:
+    """A file of so many frames or more, the packets of the video repeated; and how many the video itself has."""
+    import av
 
-    Args:
-        path: the video.
-        frames: when to end.
-
-    Attributes:
-        rate: frames/s.
-        length: frames of the video itself, known once it has been read to its end.
-    """
-
-    def __init__(self, path: str, frames: int) -> None:
-        from mot.video import open_source
-
-        self._open, self._frames = partial(open_source, path), frames
-        self.rate = self._open().rate
-        self.length: int | None = None
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Numbers and times go on from loop to loop."""
-        count = 0
-        while count < self._frames:
-            before = count
-            for frame in self._open():
-                count += 1
-                yield replace(frame, index=count, time_s=count / float(self.rate or 30))
-                if count == self._frames:
-                    break
-            if self.length is None:
-                self.length = count - before
+    path, offset, count, length = folder / f"long{Path(video).suffix}", 0, 0, 0
+    with av.open(str(path), "w") as out:
+        stream: VideoStream | None = None
+        while count < frames:
+            with av.open(video) as container:
+                source = container.streams.video[0]
+                stream = stream or out.add_stream_from_template(source)
+                end = 0
+                for packet in container.demux(source):
+                    if packet.dts is None:  # the last, which is empty
+                        continue
+                    end = max(end, packet.dts + (packet.duration or 1))
+                    packet.dts, packet.stream = packet.dts + offset, stream
+                    packet.pts = None if packet.pts is None else packet.pts + offset
+                    out.mux(packet)
+                    count += 1
+            offset, length = offset + end, length or count
+    return path, length
 
 
 def soak_video(video: str, cfg: str, frames: int, write_video: bool, overrides: list[str]) -> int:
     """The whole pipeline; prints the counts and resident memory, and returns the exit status."""
     from mot.engine.tracker import Tracker
+    from mot.video import open_source
 
-    source, counts = Looped(video, frames), Counts()
-    tracker = Tracker.from_config(cfg, overrides=[*TINY, *overrides])
-    base = most = 0.0
-    loops, started = 0, time.perf_counter()
+    counts, tracker = Counts(), Tracker.from_config(cfg, overrides=[*TINY, *overrides])
+    memory: dict[int, float] = {}  # after so many frames
+    started = time.perf_counter()
     with TemporaryDirectory() as folder, Outputs() as outputs:
-        text = partial(TextSink, render=lambda frame, tracks: format_tracks(frame.index, tracks))
-        outputs.add(Path(folder) / "all.txt", text)
-        if write_video:
-            from mot.engine.pictures import PictureSink
-
-            outputs.add(Path(folder) / "all.mp4", partial(PictureSink, rate=source.rate))
-        for frame, tracks in tracker.track(source):
+        path, length = repeated(video, frames, Path(folder))
+        add_sinks(outputs, Path(folder), open_source(path).rate if write_video else None)
+        for frame, tracks in tracker.track(path, end=frames):
             outputs.write(frame, tracks)
             counts.add(len(tracks.assigned), tracks)
-            loops = frames if source.length is None else counts.frames // source.length
-            if source.length is None or counts.frames < source.length:
-                continue
-            if not base:
-                base = most = resident_mb()
-            elif counts.frames % CHUNK == 0:
-                most = max(most, resident_mb())
-    seconds = time.perf_counter() - started
-    if not base or counts.frames < 2 * (source.length or frames):
-        print(f"{video}: expected at least two loops, --frames {frames} is too few")
+            if counts.frames == length or (counts.frames > length and counts.frames % CHUNK == 0):
+                memory[counts.frames] = resident_mb()
+    rate = counts.frames / (time.perf_counter() - started)
+    if len(memory) < 2:
+        print(f"--frames {frames}: expected at least two loops of {length} frames")
         return 2
+    base, most = memory[length], max(memory.values())
     print(
-        f"{cfg}: {counts.frames} frames, {loops} loops, {counts.detections} detections, {counts.ids} ids, "
-        f"{counts.rows} rows, {counts.frames / seconds:.0f} frames/s"
+        f"{cfg}: {counts.frames} frames, {counts.frames / length:.1f} loops, {counts.detections} detections, "
+        f"{counts.ids} ids, {counts.rows} rows, {rate:.0f} frames/s"
     )
     print(
-        f"memory: {base:.1f} MB after the first loop, {resident_mb():.1f} MB at the end, "
+        f"memory: {base:.1f} MB after the first loop, {memory[max(memory)]:.1f} MB at the end, "
         f"{most - base:+.2f} MB at most (limit {MAX_PIPELINE_MB:g})"
     )
     return int(most - base > MAX_PIPELINE_MB)
+
+
+def add_sinks(outputs: Outputs, folder: Path, rate: Fraction | None) -> None:
+    """MOT text, and where there is a rate an annotated video."""
+    outputs.add(
+        folder / "all.txt",
+        partial(TextSink, render=lambda frame, tracks: format_tracks(frame.index, tracks)),
+    )
+    if rate is not None:
+        from mot.engine.pictures import PictureSink
+
+        outputs.add(folder / "all.mp4", partial(PictureSink, rate=rate, label_names=(), show=False))
 
 
 def main() -> int:
