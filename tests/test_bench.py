@@ -9,7 +9,7 @@ from contestants import AS_MOT, batched
 
 
 def test_every_ratio_is_of_one_round() -> None:
-    rounds = [
+    rounds: list[dict[str, end_to_end.Result]] = [
         {"whole": {"frames": 10, "seconds": 2.0}, "bare": {"frames": 10, "seconds": {AS_MOT: 1.0}}},
         {"whole": {"frames": 10, "seconds": 8.0}, "bare": {"frames": 10, "seconds": {AS_MOT: 6.0}}},
         {"whole": {"frames": 10, "seconds": 1.0}, "bare": {"frames": 10, "seconds": {AS_MOT: 0.9}}},
