@@ -18,6 +18,7 @@ SHARED = HERE.parents[1] / "shared"
 NEEDED_BY = {
     "torch": (
         "test_accuracy.py",
+        "test_bench.py",
         "models/*",
         "perception/*",
         "engine/test_any_picture.py",
@@ -34,6 +35,7 @@ NEEDED_BY = {
     ),
     "cv2": (
         "test_accuracy.py",
+        "test_bench.py",
         "engine/test_camera_use.py",
         "test_camera.py",
         "test_draw.py",

@@ -1,6 +1,9 @@
 """Does a tracker stay as small and as fast as it was, however long it runs?
 
     python tools/bench/soak.py --tracker DeepSORT --frames 100000
+    python tools/bench/soak.py --video vtest.avi [--cfg deepsort.yml] [--frames 20000] [--write-video]
+
+The first looks at a tracker, the second at the whole pipeline.
 
 Synthetic frames with births and deaths: a fixed number of targets, each replaced by a new one somewhere else when
 its time is over, some of them hidden now and then, and false boxes. Two limits, exit status 1 beyond either:
@@ -12,6 +15,11 @@ Only `update` is timed, by the processor time of this process. A machine's speed
 tenth. So the first 1,000 frames are run once more at the end, through a fresh tracker, in turns of 100 frames with
 the last 1,000: the ratio that counts is the median of these ten pairs' ratios. The ratio to the medians of the time
 when the first frames really were the first is printed beside it.
+
+The whole pipeline: the video again and again, as one file, through decoder, detector and ReID network, tracker and
+text file (with --write-video also the annotated H.264 video). The networks' input is so small (`TINY`) that a loop
+takes seconds, and that people are found now and then: tracks are born and lost.
+One limit: resident memory, looked at every 100 frames, is never 20 MB above that after the first loop.
 """
 
 from __future__ import annotations
@@ -23,16 +31,27 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mot.engine.outputs import Outputs, TextSink
+from mot.formats.mot_text import format_tracks
 from mot.structures import Detections, Tracks
 from mot.trackers import TRACKERS, Associator
 
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
+
 WINDOW, CHUNK = 1000, 100  # frames at either end, and in one timing
 MAX_GROWTH_MB, MAX_RATIO = 10.0, 1.1
+MAX_PIPELINE_MB = 20.0
+TINY = ("detector.input_size=160", "detector.score_threshold=0.1")
 TARGETS, LIFE, LOOK = 20, 150.0, 32  # targets at a time, frames they live on average, width of an embedding
 WIDTH, HEIGHT = 1920.0, 1080.0
 
@@ -48,10 +67,10 @@ class Counts:
     ids: int = 0
     most: int = 0
 
-    def add(self, found: Detections, tracks: Tracks) -> None:
-        """One frame more."""
+    def add(self, detections: int, tracks: Tracks) -> None:
+        """One frame more, of so many detections."""
         self.frames += 1
-        self.detections += len(found)
+        self.detections += detections
         self.rows += len(tracks)
         self.ids = max(self.ids, int(tracks.assigned.max(initial=0)))
         self.most = max(self.most, len(tracks))
@@ -92,7 +111,7 @@ def timed(tracker: Associator, frames: list[Detections], counts: Counts | None =
         tracks = tracker.update(found)
         total += time.process_time() - start
         if counts is not None:
-            counts.add(found, tracks)
+            counts.add(len(found), tracks)
     return total
 
 
@@ -123,14 +142,92 @@ def soak(name: str, frames: int, seed: int) -> tuple[Counts, float, float, float
     return counts, most - base, statistics.median(pairs), statistics.median(last) / first
 
 
+def repeated(video: str, frames: int, folder: Path) -> tuple[Path, int]:
+    """A file of so many frames or more, the packets of the video repeated; and how many the video itself has."""
+    import av
+
+    path, offset, count, length = folder / f"long{Path(video).suffix}", 0, 0, 0
+    with av.open(str(path), "w") as out:
+        stream: VideoStream | None = None
+        while count < frames:
+            with av.open(video) as container:
+                source = container.streams.video[0]
+                stream = stream or out.add_stream_from_template(source)
+                end = 0
+                for packet in container.demux(source):
+                    if packet.dts is None:  # the last, which is empty
+                        continue
+                    end = max(end, packet.dts + (packet.duration or 1))
+                    packet.dts, packet.stream = packet.dts + offset, stream
+                    packet.pts = None if packet.pts is None else packet.pts + offset
+                    out.mux(packet)
+                    count += 1
+            offset, length = offset + end, length or count
+    return path, length
+
+
+def soak_video(video: str, cfg: str, frames: int, write_video: bool, overrides: list[str]) -> int:
+    """The whole pipeline; prints the counts and resident memory, and returns the exit status."""
+    from mot.engine.tracker import Tracker
+    from mot.video import open_source
+
+    counts, tracker = Counts(), Tracker.from_config(cfg, overrides=[*TINY, *overrides])
+    memory: dict[int, float] = {}  # after so many frames
+    started = time.perf_counter()
+    with TemporaryDirectory() as folder, Outputs() as outputs:
+        path, length = repeated(video, frames, Path(folder))
+        add_sinks(outputs, Path(folder), open_source(path).rate if write_video else None)
+        for frame, tracks in tracker.track(path, end=frames):
+            outputs.write(frame, tracks)
+            counts.add(len(tracks.assigned), tracks)
+            if counts.frames == length or (counts.frames > length and counts.frames % CHUNK == 0):
+                memory[counts.frames] = resident_mb()
+    rate = counts.frames / (time.perf_counter() - started)
+    if len(memory) < 2:
+        print(f"--frames {frames}: expected at least two loops of {length} frames")
+        return 2
+    base, most = memory[length], max(memory.values())
+    print(
+        f"{cfg}: {counts.frames} frames, {counts.frames / length:.1f} loops, {counts.detections} detections, "
+        f"{counts.ids} ids, {counts.rows} rows, {rate:.0f} frames/s"
+    )
+    print(
+        f"memory: {base:.1f} MB after the first loop, {memory[max(memory)]:.1f} MB at the end, "
+        f"{most - base:+.2f} MB at most (limit {MAX_PIPELINE_MB:g})"
+    )
+    return int(most - base > MAX_PIPELINE_MB)
+
+
+def add_sinks(outputs: Outputs, folder: Path, rate: Fraction | None) -> None:
+    """MOT text, and where there is a rate an annotated video."""
+    outputs.add(
+        folder / "all.txt",
+        partial(TextSink, render=lambda frame, tracks: format_tracks(frame.index, tracks)),
+    )
+    if rate is not None:
+        from mot.engine.pictures import PictureSink
+
+        outputs.add(folder / "all.mp4", partial(PictureSink, rate=rate, label_names=(), show=False))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tracker", choices=sorted(TRACKERS), default="SORT")
-    parser.add_argument("--frames", type=int, default=100_000, help=f"at least {3 * WINDOW}")
+    parser.add_argument("--frames", type=int, help=f"100000, at least {3 * WINDOW}; of --video 20000")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--video", help="the whole pipeline over this video")
+    parser.add_argument("--cfg", default="deepsort.yml", help="with --video")
+    parser.add_argument("--write-video", action="store_true", help="with --video")
+    parser.add_argument(
+        "-o", dest="overrides", action="append", default=[], help="config key=value, likewise"
+    )
     arguments = parser.parse_args()
+    if arguments.video is not None:
+        facts = arguments.cfg, arguments.frames or 20_000, arguments.write_video, arguments.overrides
+        return soak_video(arguments.video, *facts)
+    arguments.frames = arguments.frames or 100_000
     if arguments.frames < 3 * WINDOW:
         parser.error(f"--frames: expected at least {3 * WINDOW}, got {arguments.frames}")
     frames = arguments.frames - arguments.frames % CHUNK
