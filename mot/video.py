@@ -32,7 +32,8 @@ from mot.errors import SourceError
 from mot.opencv import cv2
 from mot.stream import StreamSource
 from mot.structures import Frame
-from mot.video_file import VideoSource, tidy_rate
+from mot.video_clock import tidy_rate
+from mot.video_file import VideoSource
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"))
 IMAGE_RATE = Fraction(

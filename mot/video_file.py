@@ -27,25 +27,16 @@ from numpy.typing import NDArray
 
 from mot.errors import SourceError
 from mot.structures import Frame
+from mot.video_clock import Clock, tidy_rate
 
 LIVE_SCHEMES = frozenset(("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "mms"))
 UNTIMED = frozenset(("mpjpeg", "mjpeg", "h264", "hevc"))  # for these FFmpeg makes up stamps, 25 a second
 ANSWER_S = 10.0  # seconds a network stream may stay silent, when opened and between two packets
 # RTSP over UDP, FFmpeg's first choice, loses packets silently on any busy network
 OPTIONS = {"rtsp": {"rtsp_transport": "tcp"}, "rtsps": {"rtsp_transport": "tcp"}}
-NTSC_RATES = tuple(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120))
-FALLBACK_RATE = Fraction(30)  # paces pictures without time stamps in a file that names no rate
 LONGEST_REORDER = 16  # pictures that H.264 and HEVC may hold back for those shown before them
 # these containers write their duration into the header; elsewhere FFmpeg guesses it from what is there
 DURATION_IN_HEADER = ("matroska", "flv", "asf")
-
-
-def tidy_rate(rate: Fraction) -> Fraction:
-    """`rate` as a whole number or an NTSC rate where it is one but for rounding: 19001/317 is 60000/1001."""
-    for exact in (Fraction(round(rate)), *NTSC_RATES):
-        if exact and abs(rate / exact - 1) < Fraction(1, 100_000):
-            return exact
-    return rate
 
 
 class VideoSource:
@@ -155,6 +146,7 @@ class _Run:
     shown: int = 0
     last: int | None = None  # stamp of the last picture shown
     last_length: int = 0
+    matrix: NDArray[np.int32] | None = None  # by which pictures are turned and mirrored
 
     def __post_init__(self) -> None:
         """Choose the stamps: AVI has no time of display, its decoding times in order serve as such."""
@@ -240,8 +232,10 @@ class _Run:
     def to_bgr(self, picture: VideoFrame) -> NDArray[np.uint8]:
         """(H, W, 3) BGR as a player shows it, in memory of its own."""
         image = np.asarray(self.reformatter.reformat(picture, format="bgr24").to_ndarray(), np.uint8)
-        matrix: Any = picture.side_data.get("DISPLAYMATRIX")
-        return image if matrix is None else upright(image, np.frombuffer(matrix, np.int32))
+        if picture.key_frame or self.shown == 1:  # not of all: one that was asked is kept until gc runs
+            matrix: Any = picture.side_data.get("DISPLAYMATRIX")
+            self.matrix = None if matrix is None else np.frombuffer(matrix, np.int32).copy()
+        return image if self.matrix is None else upright(image, self.matrix)
 
     def own_duration(self, picture: VideoFrame) -> float | None:
         """Seconds, as the packet says, else by the nominal rate."""
@@ -278,50 +272,6 @@ class _Run:
         slack = 1 if len(self.container.streams) > 1 else 0
         end = (self.last + self.last_length) * self.time_base + slack
         return max(0, round((promised - end) * self.rate))
-
-
-class Clock:
-    """Seconds since the first picture, from time stamps; strictly increasing whatever the stamps do."""
-
-    def __init__(self, time_base: Fraction, rate: Fraction | None) -> None:
-        self._unit = time_base
-        self._step = 1 / (rate or FALLBACK_RATE)
-        # Matroska counts in milliseconds: 0/30, 1/30, 2/30 s become 0, 33, 67
-        self._rounded = rate is not None and (self._step / time_base).denominator != 1
-        self.first: Fraction | None = None
-        self._last: Fraction | None = None
-
-    def __call__(self, stamp: int | None) -> float:
-        """`time_s` of the picture with this stamp; None: one nominal step after the one before."""
-        last, step = self._last, self._step
-        if stamp is None:
-            now = Fraction(0) if last is None else last + step
-        else:
-            now = self._since_first(stamp * self._unit)
-            if last is not None and now <= last:
-                now = self._repaired(now, last)
-        self._last = now
-        return float(now)
-
-    def length(self, duration: Fraction) -> Fraction:
-        """A frame's duration without its rounding, which is that of two stamps."""
-        return self._step if self._rounded and abs(duration - self._step) <= 2 * self._unit else duration
-
-    def _since_first(self, stamp: Fraction) -> Fraction:
-        """Seconds since the first stamp, on the grid of the nominal rate if rounding alone keeps it off."""
-        if self.first is None:
-            self.first = stamp - (0 if self._last is None else self._last + self._step)
-        now = stamp - self.first
-        grid = round(now / self._step) * self._step
-        return grid if self._rounded and abs(now - grid) <= self._unit else now
-
-    def _repaired(self, now: Fraction, last: Fraction) -> Fraction:
-        """A little later than `last`; a clock that was set back by over a second goes on from `last`."""
-        if last - now <= 1:
-            return last + self._step / 4
-        assert self.first is not None
-        self.first -= last + self._step - now
-        return last + self._step
 
 
 def upright(image: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.uint8]:

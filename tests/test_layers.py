@@ -42,6 +42,7 @@ LAYERS: dict[str, tuple[int, set[str]]] = {
     "models.inputs": (3, set()),
     "draw": (3, set()),
     "stream": (3, set()),
+    "video_clock": (2, set()),
     "video_file": (3, {"av"}),
     "video_writer": (3, {"av"}),
     "video": (4, set()),

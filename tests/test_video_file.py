@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from mot.structures import Frame
 from mot.video import open_source
-from mot.video_file import Clock, tidy_rate, upright
+from mot.video_clock import Clock, tidy_rate
+from mot.video_file import upright
 
 RATES = [
     Fraction(10),
