@@ -32,7 +32,7 @@ from mot.engine.networks import resolve_device
 from mot.engine.tracker import Tracker
 from mot.formats.mot_text import format_tracks
 from mot.models.loading import load
-from mot.perception.detector import pictures
+from mot.perception.device import pictures
 from mot.perception.opening import DTYPES, Network, Place, open_detector, open_embedder
 from mot.perception.preprocess import crops, letterbox, normalise
 from mot.structures import Frame

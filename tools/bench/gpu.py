@@ -45,7 +45,8 @@ from mot.models.folding import fold_batchnorm
 from mot.models.inputs import PREPROCESS
 from mot.models.labels import label_names
 from mot.models.registry import MODELS
-from mot.perception.detector import Detector, pictures
+from mot.perception.detector import Detector
+from mot.perception.device import pictures
 from mot.perception.opening import DTYPES, Network, Place, TorchNetwork
 from mot.perception.preprocess import letterbox, normalise
 from mot.structures import Frame
@@ -188,7 +189,9 @@ def open_network(case: Case, module: nn.Module, place: Place) -> Network:
     spec = MODELS[case.model]
     run = TorchNetwork(copy.deepcopy(module), place, spec.kind)
     how, record = PREPROCESS[spec.preprocess], {"precision": run.precision}
-    return Network(run, how, case.size, label_names(1), spec.embedding_size, place.device, record)
+    return Network(
+        run, how, case.size, label_names(1), spec.embedding_size, place.device, record, place.uploads
+    )
 
 
 def wait(device: torch.device) -> None:
