@@ -42,11 +42,7 @@ def xyxy_to_xywh(xyxy: Boxes) -> Boxes:
     if kernels.fast:
         made: Boxes = kernels.fast.xyxy_to_xywh(xyxy)
         return made
-    xywh = np.empty((len(xyxy), 4))
-    np.subtract(xyxy[:, 2:], xyxy[:, :2], out=xywh[:, 2:])
-    np.multiply(xywh[:, 2:], 0.5, out=xywh[:, :2])
-    xywh[:, :2] += xyxy[:, :2]
-    return xywh
+    return _centred(xyxy).T.copy()
 
 
 def xywh_to_xyxy(xywh: Boxes) -> Boxes:
@@ -54,7 +50,7 @@ def xywh_to_xyxy(xywh: Boxes) -> Boxes:
     if kernels.fast:
         made: Boxes = kernels.fast.xywh_to_xyxy(xywh)
         return made
-    return _around(xywh, xywh[:, 2:])
+    return _around(xywh.T.copy())
 
 
 def xyxy_to_xyah(xyxy: Boxes) -> Boxes:
@@ -62,9 +58,9 @@ def xyxy_to_xyah(xyxy: Boxes) -> Boxes:
     if kernels.fast:
         made: Boxes = kernels.fast.xyxy_to_xyah(xyxy)
         return made
-    xyah = xyxy_to_xywh(xyxy)
-    xyah[:, 2] /= xyah[:, 3]
-    return xyah
+    xyah = _centred(xyxy)
+    xyah[2] /= xyah[3]
+    return xyah.T.copy()
 
 
 def xyah_to_xyxy(xyah: Boxes) -> Boxes:
@@ -72,9 +68,9 @@ def xyah_to_xyxy(xyah: Boxes) -> Boxes:
     if kernels.fast:
         made: Boxes = kernels.fast.xyah_to_xyxy(xyah)
         return made
-    size = xyah[:, 2:].copy()
-    size[:, 0] *= size[:, 1]
-    return _around(xyah, size)
+    xywh = xyah.T.copy()
+    xywh[2] *= xywh[3]
+    return _around(xywh)
 
 
 def xyxy_to_xysr(xyxy: Boxes) -> Boxes:
@@ -82,11 +78,11 @@ def xyxy_to_xysr(xyxy: Boxes) -> Boxes:
     if kernels.fast:
         made: Boxes = kernels.fast.xyxy_to_xysr(xyxy)
         return made
-    xysr = xyxy_to_xywh(xyxy)
-    ratio = xysr[:, 2] / xysr[:, 3]
-    xysr[:, 2] *= xysr[:, 3]
-    xysr[:, 3] = ratio
-    return xysr
+    xysr = _centred(xyxy)
+    ratio = xysr[2] / xysr[3]
+    xysr[2] *= xysr[3]
+    xysr[3] = ratio
+    return xysr.T.copy()
 
 
 def xysr_to_xyxy(xysr: Boxes) -> Boxes:
@@ -94,27 +90,40 @@ def xysr_to_xyxy(xysr: Boxes) -> Boxes:
     if kernels.fast:
         made: Boxes = kernels.fast.xysr_to_xyxy(xysr)
         return made
-    size = np.empty((len(xysr), 2))
-    np.sqrt(xysr[:, 2] * xysr[:, 3], out=size[:, 0])
-    np.divide(xysr[:, 2], size[:, 0], out=size[:, 1])
-    return _around(xysr, size)
+    xywh = xysr.T.copy()
+    w = np.sqrt(xywh[2] * xywh[3])
+    np.divide(xywh[2], w, out=xywh[3])
+    xywh[2] = w
+    return _around(xywh)
 
 
-def _around(centre: Boxes, size: Boxes) -> Boxes:
-    """(N, 4) xyxy of boxes of `size` (N, 2) around the first two columns of `centre`."""
-    half, xyxy = size * 0.5, np.empty((len(size), 4))
-    np.subtract(centre[:, :2], half, out=xyxy[:, :2])
-    np.add(centre[:, :2], half, out=xyxy[:, 2:])
-    return xyxy
+def _centred(xyxy: Boxes) -> Boxes:
+    """(4, N) centres and sizes of boxes (N, 4): coordinates are quicker with the numbers of all boxes side by side."""
+    coordinates = xyxy.T.copy()
+    centre, size = coordinates[:2], coordinates[2:]
+    size -= centre
+    centre += size * 0.5
+    return coordinates
+
+
+def _around(xywh: Boxes) -> Boxes:
+    """(N, 4) xyxy of boxes (4, N), as `_centred` has them, which is written over."""
+    centre, size = xywh[:2], xywh[2:]
+    half = size * 0.5
+    np.add(centre, half, out=size)
+    centre -= half
+    return xywh.T.copy()
 
 
 def area(xyxy: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
     """(N,) areas in square pixels, `extra` pixels added to both sides."""
-    size = xyxy[:, 2:] - xyxy[:, :2]
+    x1, y1, x2, y2 = xyxy.T
+    w, h = x2 - x1, y2 - y1
     if extra:
-        size += extra
-    product: NDArray[np.float64] = size[:, 0] * size[:, 1]
-    return product
+        w += extra
+        h += extra
+    w *= h
+    return np.asarray(w)
 
 
 def clip(xyxy: Boxes, height: int, width: int) -> Boxes:
