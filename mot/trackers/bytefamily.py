@@ -268,15 +268,19 @@ def _same(table: TrackTable, coordinates: Coordinates, left: boxes.Boxes) -> tup
     if not len(lost):
         return lost, lost
     xyxy = xyxy_of(table, coordinates)
-    here, there = np.concatenate([left, xyxy[seen]]), xyxy[lost]
-    # two boxes of such an IoU begin within so much of one's width and height of each other; hardly any do
-    reach = DUPLICATE_DISTANCE / (1.0 - DUPLICATE_DISTANCE) * (there[:, 2:] - there[:, :2] + _PIXEL) + MARGIN
-    around = np.concatenate([there[:, :2] - reach, there[:, :2] + reach], axis=1)
-    columns, places = boxes.neighbours(around, here[:, [0, 1, 0, 1]])
+    here, there = np.concatenate([left, xyxy.take(seen, axis=0)]), xyxy.take(lost, axis=0)
+    # two boxes of such an IoU begin within so much of one's width of each other; hardly any do
+    reach = DUPLICATE_DISTANCE / (1.0 - DUPLICATE_DISTANCE) * (there[:, 2] - there[:, 0] + _PIXEL) + MARGIN
+    order = here[:, 0].argsort()
+    starts = here[order, 0]
+    low = starts.searchsorted(there[:, 0] - reach)
+    count = np.maximum(starts.searchsorted(there[:, 0] + reach) - low, 0)
+    places, found = order[boxes.runs(low, count)], lost.repeat(count)
     if len(places):
-        same = boxes.iou_of(here[places], there[columns], _PIXEL) > 1.0 - DUPLICATE_DISTANCE
-        places, columns = places[same], columns[same]
-    return places, lost[columns]
+        iou = boxes.iou_of(here.take(places, axis=0), xyxy.take(found, axis=0), _PIXEL)
+        same = iou > 1.0 - DUPLICATE_DISTANCE
+        places, found = places[same], found[same]
+    return places, found
 
 
 def _let_go(table: TrackTable, buffer: int) -> Mask:
