@@ -15,11 +15,11 @@ WIDE = 4  # pairs of a track that most have no more of
 Real = TypeVar("Real", np.float32, np.float64)
 
 
-def unit(vectors: NDArray[Real]) -> NDArray[Real]:
-    """(N, E) vectors scaled to length 1; a zero vector stays zero."""
+def unit(vectors: NDArray[Real], out: NDArray[Real] | None = None) -> NDArray[Real]:
+    """(N, E) vectors scaled to length 1, in `out` if it is given; a zero vector stays zero."""
     length = np.sqrt(np.einsum("ne,ne->n", vectors, vectors))
     length[length == 0] = 1.0
-    scaled: NDArray[Real] = vectors / length[:, None]
+    scaled: NDArray[Real] = np.divide(vectors, length[:, None], out=out)
     return scaled
 
 
@@ -92,14 +92,16 @@ class Gallery:
             nearest: how many.
             enough: (P,) distances that will do: where the newest look is as near, no nearer one is searched for.
         """
-        looks = vectors[columns]
+        looks = vectors.take(columns, axis=0)
         if enough is None or nearest > 1:
             return self._searched(rows, looks, nearest)
-        newest = self._pool[self._place[rows], (self._count[rows] - 1) % self._budget]
-        made = 1.0 - np.einsum("pe,pe->p", newest, looks).astype(np.float64)
+        made, hoped = np.full(len(rows), np.inf), (enough >= 0).nonzero()[0]
+        some = rows[hoped]
+        newest = self._pool[self._place[some], (self._count[some] - 1) % self._budget]
+        made[hoped] = 1.0 - np.einsum("pe,pe->p", newest, looks.take(hoped, axis=0)).astype(np.float64)
         far = (made > enough).nonzero()[0]
         if len(far):
-            made[far] = self._searched(rows[far], looks[far], nearest)
+            made[far] = self._searched(rows[far], looks.take(far, axis=0), nearest)
         return np.asarray(made)
 
     def _searched(self, rows: NDArray[np.int64], looks: Vectors, nearest: int) -> NDArray[np.float64]:
@@ -110,7 +112,8 @@ class Gallery:
         for part in ((turn < WIDE).nonzero()[0], (turn >= WIDE).nonzero()[0]):
             if len(part):
                 width = int(turn[part].max()) + 1
-                made[part] = self._nearest(rows[part], turn[part], looks[part], width, nearest)
+                few = looks.take(part, axis=0) if len(part) < len(looks) else looks
+                made[part] = self._nearest(rows[part], turn[part], few, width, nearest)
         return np.asarray(made)
 
     def _nearest(

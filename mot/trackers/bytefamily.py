@@ -330,7 +330,8 @@ def unit_looks(detections: Detections, looks: Looks, tracker: str) -> Array:
     Raises:
         InputError: there are none, or they are not as wide as those before.
     """
-    return unit(embeddings_of(detections, looks.size, tracker).astype(np.float64))
+    vectors = embeddings_of(detections, looks.size, tracker).astype(np.float64)
+    return unit(vectors, out=vectors)
 
 
 class Looks:
@@ -349,7 +350,8 @@ class Looks:
 
     def keep(self, rows: Rows) -> None:
         """Forget all tracks but `rows`."""
-        self._looks = self._looks[rows]
+        if len(rows) < len(self._looks):
+            self._looks = self._looks.take(rows, axis=0)
 
     def append(self, vectors: Array) -> None:
         """A new track for each of `vectors` (N, E)."""
@@ -360,7 +362,10 @@ class Looks:
     def add(self, rows: Rows, vectors: Array, smoothing: float) -> None:
         """The tracks `rows` (M,) look like `vectors` (M, E) now; `smoothing` is a, the weight of the past."""
         if len(rows):
-            self._looks[rows] = unit(smoothing * self._looks[rows] + (1.0 - smoothing) * vectors)
+            looks = self._looks.take(rows, axis=0)
+            looks *= smoothing
+            looks += (1.0 - smoothing) * vectors
+            self._looks[rows] = unit(looks, out=looks)
 
     def distances(
         self, rows: Rows, vectors: Array, metric: Literal["cosine", "euclidean"] = "cosine"
@@ -368,7 +373,7 @@ class Looks:
         """(P,) how unlike each of the tracks `rows` and its own of `vectors` (P, E) look: 1 - u.v, or |u - v|."""
         if not len(rows):
             return np.empty(0)
-        cosine = np.maximum(0.0, 1.0 - np.einsum("pe,pe->p", self._looks[rows], vectors))
+        cosine = np.maximum(0.0, 1.0 - np.einsum("pe,pe->p", self._looks.take(rows, axis=0), vectors))
         return np.asarray(cosine if metric == "cosine" else np.sqrt(2.0 * cosine))
 
     def state_dict(self) -> State:
