@@ -99,7 +99,7 @@ def xysr_to_xyxy(xysr: Boxes) -> Boxes:
 
 
 def _centred(xyxy: Boxes) -> Boxes:
-    """(4, N) centres and sizes of boxes (N, 4): coordinates are quicker with the numbers of all boxes side by side."""
+    """(4, N) centres and sizes of boxes (N, 4): with the numbers of all boxes side by side they are quicker."""
     coordinates = xyxy.T.copy()
     centre, size = coordinates[:2], coordinates[2:]
     size -= centre
@@ -213,9 +213,9 @@ def iou_of(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
 def neighbours(a: Boxes, b: Boxes, extra: float = 0.0) -> tuple[Rows, Rows]:
     """Rows and columns of all pairs of `a` (T, 4) and `b` (D, 4) that overlap, and of some that do not; by rows.
 
-    Up to `SWEPT` cells `b` is sorted by left edges: what can overlap a box of `a` is in one run, found by two binary
-    searches. Beyond, `b` is sorted by strips as high as the tallest box, and by left edges within a strip: what can
-    overlap is one run in each of the three strips at most that a box can reach.
+    Up to `SWEPT` cells `b` is sorted by left edges: what can overlap a box of `a` is in one run, found by two
+    binary searches. Beyond, `b` is sorted by strips as high as the tallest box, and by left edges within a strip:
+    what can overlap is in one run in each of the three strips at most that a box can reach.
     """
     if len(a) * len(b) <= SWEPT:
         return _swept(a, b, extra)
@@ -259,7 +259,7 @@ def _swept(a: Boxes, b: Boxes, extra: float) -> tuple[Rows, Rows]:
 def runs(first: Rows, count: Rows) -> Rows:
     """(sum of counts,) whole numbers, so many (N,) from each of the first ones (N,) on."""
     total = count.cumsum()
-    return np.arange(total[-1] if len(total) else 0) + (first - total + count).repeat(count)
+    return np.asarray(np.arange(total[-1] if len(total) else 0) + (first - total + count).repeat(count))
 
 
 def suppress(xyxy: Boxes, scores: NDArray[np.float64], max_overlap: float) -> NDArray[np.int64]:

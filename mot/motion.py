@@ -238,7 +238,8 @@ def _variance(height: Array, noise: _Noise) -> Array:
     """(K, T, 4) variances: (share * height)^2, and aspect^2 for the aspect ratio."""
     std = np.multiply.outer(noise.shares, height)
     std[:, 2] = noise.aspect[:, None]
-    return np.square(std, out=std).transpose(0, 2, 1)
+    squared: Array = np.square(std, out=std)
+    return squared.transpose(0, 2, 1)
 
 
 _START = _noise((2 * _POSITION, 1e-2), (10 * _VELOCITY, 1e-5))
@@ -270,7 +271,8 @@ def _of_size(size: Array, share: float) -> Array:
     variance = np.empty((4, len(size)))
     np.multiply(size.T, share, out=variance[:2])
     variance[2:] = variance[:2]
-    return np.square(variance, out=variance).T
+    np.square(variance, out=variance)
+    return variance.T
 
 
 def xywh_start(size: Array) -> tuple[Array, Array]:

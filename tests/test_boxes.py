@@ -121,6 +121,19 @@ def test_overlaps_finer_than_the_rounding_of_places(seed: int) -> None:
         assert boxes.overlaps(a, b).columns.tolist() == boxes.iou(a, b)[0].nonzero()[0].tolist() == [1]
 
 
+def test_a_box_inside_out_overlaps_nothing() -> None:
+    """As the filter of a lost track can come to predict one."""
+    a, b = (
+        np.array([[30.0, 0, 10, 10], [0, 0, 5, 10]]),
+        np.array([[i, 0.0, i + 4.0, 10.0] for i in range(40)]),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boxes, "DENSE", 0)
+        for swept in (0, 10**6):
+            patch.setattr(boxes, "SWEPT", swept)
+            assert boxes.overlaps(a, b).rows.tolist() == [1] * 5
+
+
 def test_neighbours_are_few_where_boxes_are_spread() -> None:
     x, y = np.meshgrid(np.arange(0, 3000, 30.0), np.arange(0, 3000, 30.0))
     grid = np.stack([x, y, x + 20, y + 20], axis=-1).reshape(-1, 4)

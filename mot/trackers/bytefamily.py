@@ -118,7 +118,7 @@ def predict(table: TrackTable, coordinates: Coordinates, dt: float) -> None:
         return
     moving = table["state"] != TENTATIVE
     bank = table["filter"] if moving.all() else table["filter"][moving]
-    motion.velocity(bank)[table["misses"][moving] > 0, coordinates.resting] = 0.0
+    motion.velocity(bank)[:, coordinates.resting][table["misses"][moving] > 0] = 0.0
     motion.predict(bank, *coordinates.process(motion.position(bank)[:, coordinates.sides]), dt=dt)
     if bank is not table["filter"]:
         table["filter"][moving] = bank
@@ -202,7 +202,7 @@ def _correct(table: TrackTable, coordinates: Coordinates, rows: Rows, det: Rows,
     if kernels.fast and not _coupled(table):
         kernels.fast.correct_family(table["filter"], rows, det, xyxy, coordinates.sides != 3)
         return
-    bank = table["filter"][rows]
+    bank = table["filter"].take(rows, axis=0)
     noise = coordinates.measurement(motion.position(bank)[:, coordinates.sides])
     motion.correct(bank, coordinates.of(xyxy[det]), noise)
     table["filter"][rows] = bank

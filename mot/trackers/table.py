@@ -254,7 +254,8 @@ def unassigned(detections: Detections, threshold: float) -> Rows:
 
 def usable(detections: Detections, assigned: Rows) -> Rows:
     """Rows of the detections that are unmatched so far and have an area."""
-    return np.flatnonzero((assigned == UNMATCHED) & has_area(detections.xyxy))
+    free: NDArray[np.bool_] = (assigned == UNMATCHED) & has_area(detections.xyxy)
+    return free.nonzero()[0]
 
 
 def split(detections: Detections, threshold: float) -> tuple[Rows, Rows]:
