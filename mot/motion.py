@@ -261,7 +261,8 @@ def xyah_process(height: Array) -> tuple[Array, Array]:
 
 def xyah_measurement(height: Array) -> Array:
     """Measurement noise, from the predicted heights (T,)."""
-    return _variance(height, _MEASUREMENT)[0]
+    r: Array = _variance(height, _MEASUREMENT)[0]
+    return r
 
 
 # BoT-SORT (NirAharon/BoT-SORT): a filter over xywh, centre and size. Standard deviations are shares of the

@@ -101,8 +101,12 @@ class DeepSORT:
         limits = config.max_cosine_distance, config.max_iou_distance
 
         def cost(some: Pairs) -> deep.Array:
+            made = np.full(len(some.rows), np.inf)
+            near = ~self._gallery.apart(some.rows, some.columns, looks, limits[0])
+            some = some.where(near)
             enough = np.where(assignment.alone(some), limits[0], -np.inf)
-            return self._gallery.distances(some.rows, some.columns, looks, config.nn_nearest, enough)
+            made[near] = self._gallery.distances(some.rows, some.columns, looks, config.nn_nearest, enough)
+            return made
 
         within = labels if config.class_aware else None
         return deep.match(table, eligible, table["misses"], xyxy, within, limits, dt, cost)
