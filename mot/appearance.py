@@ -31,9 +31,9 @@ class Gallery:
     births and deaths move no vectors. The pool grows with use, in both directions, by doubling. Whatever goes in,
     or is compared, has length 1; see `unit`.
 
-    Pairs of a track and a vector that is far from it are told apart without a search. The chord between two looks of
-    cosine distance d is sqrt(2 d); by the triangle inequality no look of a track is nearer to a vector than the first
-    one is, less the longest chord from there to another.
+    Pairs of a track and a vector that is far from it are told apart without a search. The chord between two looks
+    of cosine distance d is sqrt(2 d); by the triangle inequality no look of a track is nearer to a vector than the
+    first one is, less the longest chord from there to another.
     """
 
     def __init__(self, budget: int) -> None:

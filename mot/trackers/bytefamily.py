@@ -104,9 +104,10 @@ def make_table(tracker: str, row: tuple[int, ...] = (5, 4)) -> TrackTable:
     return TrackTable(tracker, filter=np.empty((0, *row)), born=np.empty(0), expired=np.empty(0, np.bool_))
 
 
-def xyxy_of(table: TrackTable, coordinates: Coordinates, rows: Rows | slice = slice(None)) -> boxes.Boxes:
-    """(R, 4) where the tracks `rows` are now."""
-    return coordinates.xyxy(motion.position(table["filter"])[rows])
+def xyxy_of(table: TrackTable, coordinates: Coordinates, rows: Rows | None = None) -> boxes.Boxes:
+    """(R, 4) where the tracks `rows` are now; None: all."""
+    bank = table["filter"] if rows is None else table["filter"].take(rows, axis=0)
+    return coordinates.xyxy(motion.position(bank))
 
 
 def predict(table: TrackTable, coordinates: Coordinates, dt: float) -> None:
@@ -116,12 +117,11 @@ def predict(table: TrackTable, coordinates: Coordinates, dt: float) -> None:
         kernels.fast.predict_family(table["filter"], table["state"], table["misses"], *noise, dt)
         table.step(dt)
         return
-    moving = table["state"] != TENTATIVE
-    bank = table["filter"] if moving.all() else table["filter"][moving]
+    moving = (table["state"] != TENTATIVE).nonzero()[0]
+    bank = table["filter"].take(moving, axis=0)
     motion.velocity(bank)[:, coordinates.resting][table["misses"][moving] > 0] = 0.0
     motion.predict(bank, *coordinates.process(motion.position(bank)[:, coordinates.sides]), dt=dt)
-    if bank is not table["filter"]:
-        table["filter"][moving] = bank
+    table["filter"][moving] = bank
     table.step(dt)
 
 
@@ -145,7 +145,7 @@ def near(
 ) -> Pairs:
     """All tracks and detections of the rows `det`, ascending, that overlap, by IoU of whole pixels."""
     xyxy = xyxy_of(table, coordinates)
-    pairs = Pairs(*boxes.overlaps(xyxy, detections.xyxy[det], extra=_PIXEL))
+    pairs = Pairs(*boxes.overlaps(xyxy, detections.xyxy.take(det, axis=0), extra=_PIXEL))
     pairs = pairs._replace(columns=det[pairs.columns])
     if class_aware:
         return pairs.where(table["labels"][pairs.rows] == detections.labels[pairs.columns])
@@ -204,7 +204,7 @@ def _correct(table: TrackTable, coordinates: Coordinates, rows: Rows, det: Rows,
         return
     bank = table["filter"].take(rows, axis=0)
     noise = coordinates.measurement(motion.position(bank)[:, coordinates.sides])
-    motion.correct(bank, coordinates.of(xyxy[det]), noise)
+    motion.correct(bank, coordinates.of(xyxy.take(det, axis=0)), noise)
     table["filter"][rows] = bank
 
 

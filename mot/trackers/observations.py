@@ -113,8 +113,9 @@ def advance(table: TrackTable, steps: list[float], process: Array) -> Mask:
         shrinking = bank[:, motion.X, 2] + bank[:, motion.V, 2] <= 0
         bank[shrinking, motion.V, 2] = 0.0
         motion.predict(bank, process[0], process[1], step)
-        table["frozen"][fresh] = bank[fresh]
-        table["lead"][fresh] = step
+        seen = fresh.nonzero()[0]
+        table["frozen"][seen] = bank.take(seen, axis=0)
+        table["lead"][seen] = step
         table.step(step)
     return missed
 
@@ -202,7 +203,7 @@ def near(
     """What tells of rows of tracks, which are at `places` (T, 4), and of detections the pairs that overlap."""
 
     def of(rows: Rows, det: Rows) -> Pairs:
-        pairs = Pairs(*overlaps(places[rows], detections.xyxy[det]))
+        pairs = Pairs(*overlaps(places.take(rows, axis=0), detections.xyxy.take(det, axis=0)))
         if class_aware:
             return pairs.where(table["labels"][rows[pairs.rows]] == detections.labels[det[pairs.columns]])
         return pairs
@@ -304,7 +305,7 @@ def observe(
     motion.update(table["filter"], rows, _measurement(target), model.measurement)
     table["direction"][rows] = fresh
     table["anchor"][rows] = target
-    seen, seen_at = table["seen"][rows], table["seen_at"][rows]
+    seen, seen_at = table["seen"].take(rows, axis=0), table["seen_at"].take(rows, axis=0)
     seen[:, :-1], seen[:, -1] = seen[:, 1:], xyxy
     seen_at[:, :-1], seen_at[:, -1] = seen_at[:, 1:], table.time
     table["seen"][rows], table["seen_at"][rows] = seen, seen_at
@@ -321,9 +322,9 @@ def directions(
     if kernels.fast:
         made: Array = kernels.fast.directions(table["seen"], chosen, rows, xyxy, table["direction"].shape[1])
         return made
-    way = points(xyxy)[:, None] - points(table["seen"][rows])
+    way = points(xyxy)[:, None] - points(table["seen"].take(rows, axis=0))
     way /= np.sqrt(np.square(way).sum(axis=-1, keepdims=True)) + EPSILON
-    way *= chosen[rows][:, :, None, None]
+    way *= chosen.take(rows, axis=0)[:, :, None, None]
     total: Array = way.sum(axis=1)
     return total
 
@@ -379,7 +380,7 @@ def _retrace(table: TrackTable, rows: Rows, target: Array, model: Model) -> None
 
     motion.correct(bank, seen(np.arange(len(rows))), model.measurement)
     while len(going := (passed < gap).nonzero()[0]):
-        some, step = bank[going], np.minimum(1.0, gap[going] - passed[going])
+        some, step = bank.take(going, axis=0), np.minimum(1.0, gap[going] - passed[going])
         passed[going] += step
         motion.predict(some, model.process[0], model.process[1], 1.0 if step.min() == 1.0 else step[:, None])
         motion.correct(some, seen(going), model.measurement)

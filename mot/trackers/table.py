@@ -124,7 +124,7 @@ class TrackTable:
             rows = mask.nonzero()[0]
             self._view(
                 [block.take(rows, axis=1) for block in self._blocks],
-                {name: column[rows] for name, column in self._wide.items()},
+                {name: column.take(rows, axis=0) for name, column in self._wide.items()},
             )
 
     def report(self, rows: Rows, xyxy: NDArray[np.float64], assigned: Rows) -> Tracks:

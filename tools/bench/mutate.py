@@ -146,7 +146,7 @@ MUTANTS = (
     Mutant("ByteTrack", "one frame more", FAMILY, "misses >= limit + 2", "misses >= limit + 3"),
     Mutant("ByteTrack", "one frame less", FAMILY, "misses >= limit + 2", "misses >= limit + 1"),
     Mutant("ByteTrack", "an expired track is forgiven", FAMILY, '(confirmed & table["expired"])', "(confirmed & ~confirmed)"),
-    Mutant("ByteTrack", "tentative tracks predicted", FAMILY, 'moving = table["state"] != TENTATIVE', 'moving = table["state"] != 99'),
+    Mutant("ByteTrack", "tentative tracks predicted", FAMILY, 'moving = (table["state"] != TENTATIVE)', 'moving = (table["state"] != 99)'),
     Mutant("ByteTrack", "duplicates stay", FAMILY, "DUPLICATE_DISTANCE = 0.15", "DUPLICATE_DISTANCE = 0.0"),
     Mutant("ByteTrack", "duplicates to the right only", FAMILY, "searchsorted(there[:, 0] - reach)", "searchsorted(there[:, 0])"),
     Mutant("ByteTrack", "height goes on changing", FAMILY, "resting=slice(3, 4)", "resting=slice(0, 0)"),
@@ -262,7 +262,7 @@ MUTANTS = (
     Mutant("observations", "the loss is not gated", OC, "found._replace(weight=found.weight + gain(found.rows, found.columns))", "found"),
     Mutant("observations", "the virtual path ends a frame early", OC, "(passed < gap).nonzero()", "(passed < gap - 1).nonzero()"),
     Mutant("table", "one block loses its rows", TABLE, "[block.take(rows, axis=1) for block in self._blocks]", "[block[:, rows if block is self._blocks[0] else slice(len(rows))] for block in self._blocks]"),
-    Mutant("table", "wide columns keep their rows", TABLE, "column[rows] for name", "column[: len(rows)] for name"),
+    Mutant("table", "wide columns keep their rows", TABLE, "column.take(rows, axis=0) for name", "column[: len(rows)] for name"),
     Mutant("table", "new votes are no column of the table", TABLE, 'self._columns["votes"] = self._wide["votes"] = votes', 'self._columns["votes"] = votes'),
 )  # fmt: skip
 
