@@ -275,12 +275,12 @@ def _same(table: TrackTable, coordinates: Coordinates, left: boxes.Boxes) -> tup
     starts = here[order, 0]
     low = starts.searchsorted(there[:, 0] - reach)
     count = np.maximum(starts.searchsorted(there[:, 0] + reach) - low, 0)
+    if not count.any():
+        return lost[:0], lost[:0]
     places, found = order[boxes.runs(low, count)], lost.repeat(count)
-    if len(places):
-        iou = boxes.iou_of(here.take(places, axis=0), xyxy.take(found, axis=0), _PIXEL)
-        same = iou > 1.0 - DUPLICATE_DISTANCE
-        places, found = places[same], found[same]
-    return places, found
+    iou = boxes.iou_of(here.take(places, axis=0), xyxy.take(found, axis=0), _PIXEL)
+    same = iou > 1.0 - DUPLICATE_DISTANCE
+    return places[same], found[same]
 
 
 def _let_go(table: TrackTable, buffer: int) -> Mask:

@@ -173,14 +173,15 @@ def consistency(
         return made
     column = recent(table, delta_t).argmax(axis=1)
     origin, goal = points(table["seen"][np.arange(len(table)), column]), points(xyxy)
+    of_points = [each.transpose(1, 2, 0) for each in (table["direction"], origin, goal)]  # (P, 2, T or D)
 
     def of(rows: Rows, columns: Rows) -> Array:
         total = np.zeros(np.broadcast_shapes(rows.shape, columns.shape))
-        for point, direction in enumerate(np.moveaxis(table["direction"], 1, 0)):
-            x = goal[columns, point, 0] - origin[rows, point, 0]
-            y = goal[columns, point, 1] - origin[rows, point, 1]
-            cosine = direction[rows, 0] * x
-            cosine += direction[rows, 1] * y
+        for (way_x, way_y), (from_x, from_y), (to_x, to_y) in zip(*of_points, strict=True):
+            x = to_x[columns] - from_x[rows]
+            y = to_y[columns] - from_y[rows]
+            cosine = way_x[rows] * x
+            cosine += way_y[rows] * y
             x *= x
             y *= y
             x += y
@@ -372,20 +373,39 @@ def _retrace(table: TrackTable, rows: Rows, target: Array, model: Model) -> None
     They lie on the straight way from the anchor, one at every prediction that was made: after the lead, after
     every whole frame from there, and at the target.
     """
-    bank, start, gap = table["frozen"][rows], table["anchor"][rows], table["misses"][rows]
-    way, passed = target - start, table["lead"][rows]
-
-    def seen(some: Rows) -> Array:
-        return _measurement(start[some] + (passed[some] / gap[some])[:, None] * way[some])
-
-    motion.correct(bank, seen(np.arange(len(rows))), model.measurement)
-    while len(going := (passed < gap).nonzero()[0]):
-        some, step = bank.take(going, axis=0), np.minimum(1.0, gap[going] - passed[going])
-        passed[going] += step
-        motion.predict(some, model.process[0], model.process[1], 1.0 if step.min() == 1.0 else step[:, None])
-        motion.correct(some, seen(going), model.measurement)
-        bank[going] = some
+    bank, start, gap = table["frozen"].take(rows, axis=0), table["anchor"][rows], table["misses"][rows]
+    legs = _legs(table["lead"][rows], gap)
+    every = np.concatenate([leg.rows for leg in legs])
+    share = np.concatenate([leg.at for leg in legs]) / gap[every]
+    z = _measurement(start[every] + share[:, None] * (target - start)[every])
+    begin = 0
+    for some, step, _ in legs:
+        of_leg, seen = bank.take(some, axis=0), z[begin : begin + len(some)]
+        if begin:
+            dt = 1.0 if step.min() == 1.0 else step[:, None]
+            motion.predict(of_leg, model.process[0], model.process[1], dt)
+        motion.correct(of_leg, seen, model.measurement)
+        bank[some] = of_leg
+        begin += len(some)
     table["filter"][rows] = bank
+
+
+class _Leg(NamedTuple):
+    """One step of the ways of some tracks: `rows` (M,), how far it is, and where they are then, in frames (M,)."""
+
+    rows: Rows
+    step: Array
+    at: Array
+
+
+def _legs(lead: Array, gap: Array) -> list[_Leg]:
+    """The steps from `lead` (M,) to `gap` (M,), all as they come; the first one has been made."""
+    passed, legs = lead.copy(), [_Leg(np.arange(len(lead)), lead, lead)]
+    while len(going := (passed < gap).nonzero()[0]):
+        step = np.minimum(1.0, gap[going] - passed[going])
+        passed[going] += step
+        legs.append(_Leg(going, step, passed[going]))
+    return legs
 
 
 def _measurement(target: Array) -> Array:
