@@ -32,6 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 from mot import assignment, boxes, kernels, motion
 from mot.assignment import Matches, Pairs
 from mot.structures import Detections, Tracks, TrackState
+from mot.trackers import oru
 from mot.trackers.table import (
     BELOW_THRESHOLD,
     CONFIRMED,
@@ -302,8 +303,8 @@ def observe(
     back = missed[rows]
     if back.any():
         back &= last_seen(table)[1][rows]
-        _retrace(table, rows[back], target[back], model)
-    motion.update(table["filter"], rows, _measurement(target), model.measurement)
+        oru.retrace(table, rows[back], target[back], model.process, model.measurement)
+    motion.update(table["filter"], rows, oru.measured(target), model.measurement)
     table["direction"][rows] = fresh
     table["anchor"][rows] = target
     seen, seen_at = table["seen"].take(rows, axis=0), table["seen_at"].take(rows, axis=0)
@@ -339,7 +340,7 @@ def spawn(
         return
     anchor = np.concatenate([boxes.xyxy_to_xywh(detections.xyxy[det]), extra], axis=1)
     bank = np.zeros((count, 5, anchor.shape[1]))
-    bank[:, motion.X], bank[:, motion.PXX], bank[:, motion.PVV] = _measurement(anchor), *model.start
+    bank[:, motion.X], bank[:, motion.PXX], bank[:, motion.PVV] = oru.measured(anchor), *model.start
     table.spawn(
         det,
         detections,
@@ -365,52 +366,3 @@ def report(table: TrackTable, detections: Detections, min_hits: int, assigned: R
     table["state"] = np.where(ready, CONFIRMED, TENTATIVE)
     shown = ((table["det_index"] >= 0) & (ready | (table.updates < min_hits))).nonzero()[0]
     return table.report(shown, detections.xyxy[table["det_index"][shown]], assigned)
-
-
-def _retrace(table: TrackTable, rows: Rows, target: Array, model: Model) -> None:
-    """ORU: the filters `rows` (M,) from where they were lost to `target` (M, A), by virtual observations.
-
-    They lie on the straight way from the anchor, one at every prediction that was made: after the lead, after
-    every whole frame from there, and at the target.
-    """
-    bank, start, gap = table["frozen"].take(rows, axis=0), table["anchor"][rows], table["misses"][rows]
-    legs = _legs(table["lead"][rows], gap)
-    every = np.concatenate([leg.rows for leg in legs])
-    share = np.concatenate([leg.at for leg in legs]) / gap[every]
-    z = _measurement(start[every] + share[:, None] * (target - start)[every])
-    begin = 0
-    for some, step, _ in legs:
-        of_leg, seen = bank.take(some, axis=0), z[begin : begin + len(some)]
-        if begin:
-            dt = 1.0 if step.min() == 1.0 else step[:, None]
-            motion.predict(of_leg, model.process[0], model.process[1], dt)
-        motion.correct(of_leg, seen, model.measurement)
-        bank[some] = of_leg
-        begin += len(some)
-    table["filter"][rows] = bank
-
-
-class _Leg(NamedTuple):
-    """One step of the ways of some tracks: `rows` (M,), how far it is, and where they are then, in frames (M,)."""
-
-    rows: Rows
-    step: Array
-    at: Array
-
-
-def _legs(lead: Array, gap: Array) -> list[_Leg]:
-    """The steps from `lead` (M,) to `gap` (M,), all as they come; the first one has been made."""
-    passed, legs = lead.copy(), [_Leg(np.arange(len(lead)), lead, lead)]
-    while len(going := (passed < gap).nonzero()[0]):
-        step = np.minimum(1.0, gap[going] - passed[going])
-        passed[going] += step
-        legs.append(_Leg(going, step, passed[going]))
-    return legs
-
-
-def _measurement(target: Array) -> Array:
-    """(N, A) with width and height in columns 2 and 3 as the filter has it, with scale and aspect ratio there."""
-    made = target.copy()
-    made[:, 2] *= target[:, 3]
-    np.divide(target[:, 2], target[:, 3], out=made[:, 3])
-    return made

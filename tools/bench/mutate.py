@@ -260,7 +260,7 @@ MUTANTS = (
     Mutant("observations", "the bound not handed on", OC, "heaviest_of_all(pairs, shape, gain, bound)", "heaviest_of_all(pairs, shape, gain)"),
     Mutant("observations", "overlap and gain are gated", OC, "found = pairs.of(assignment.heaviest_of_all(pairs, shape, gain, bound), shape[0])\n", "found = pairs.of(assignment.heaviest_of_all(pairs, shape, gain, bound), shape[0])\n    found = found._replace(weight=found.weight + gain(found.rows, found.columns))\n"),
     Mutant("observations", "the loss is not gated", OC, "found._replace(weight=found.weight + gain(found.rows, found.columns))", "found"),
-    Mutant("observations", "the virtual path ends a frame early", OC, "(passed < gap).nonzero()", "(passed < gap - 1).nonzero()"),
+    Mutant("observations", "the virtual path ends a frame early", "trackers/oru.py", "(passed < gap).nonzero()", "(passed < gap - 1).nonzero()"),
     Mutant("table", "one block loses its rows", TABLE, "[block.take(rows, axis=1) for block in self._blocks]", "[block[:, rows if block is self._blocks[0] else slice(len(rows))] for block in self._blocks]"),
     Mutant("table", "wide columns keep their rows", TABLE, "column.take(rows, axis=0) for name", "column[: len(rows)] for name"),
     Mutant("table", "new votes are no column of the table", TABLE, 'self._columns["votes"] = self._wide["votes"] = votes', 'self._columns["votes"] = votes'),
