@@ -58,6 +58,8 @@ class Gallery:
 
     def append(self, vectors: Vectors) -> None:
         """A new track for each of `vectors` (N, E), which are its first memory."""
+        if not len(vectors):
+            return
         known, total = len(self), len(self) + len(vectors)
         if total > len(self._pool):
             self._grow(max(total, 2 * len(self._pool)), self._pool.shape[1], vectors.shape[1])

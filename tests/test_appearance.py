@@ -74,6 +74,15 @@ def test_a_new_track_does_not_inherit_how_far_the_looks_of_another_spread() -> N
     assert gallery.apart(row, row, looks_at(90), 0.2).tolist() == [True]
 
 
+def test_nobody_new_changes_nothing() -> None:
+    gallery = Gallery(3)
+    gallery.append(np.empty((0, 2), np.float32))
+    assert (len(gallery), gallery.size) == (0, None)
+    gallery.append(looks_at(0, 90))
+    gallery.append(np.empty((0, 2), np.float32))
+    assert (len(gallery), gallery.size) == (2, 2)
+
+
 def test_pool_grows_with_use_and_is_reused() -> None:
     gallery = Gallery(budget=1000)
     vector = np.ones((1, 4), np.float32)
