@@ -12,14 +12,15 @@ from mot.errors import InputError
 
 Vectors = NDArray[np.float32]
 WIDE = 4  # pairs of a track that most have no more of
+SLACK = 0.01  # between chords; far above the rounding of float32
 Real = TypeVar("Real", np.float32, np.float64)
 
 
-def unit(vectors: NDArray[Real]) -> NDArray[Real]:
-    """(N, E) vectors scaled to length 1; a zero vector stays zero."""
+def unit(vectors: NDArray[Real], out: NDArray[Real] | None = None) -> NDArray[Real]:
+    """(N, E) vectors scaled to length 1, in `out` if it is given; a zero vector stays zero."""
     length = np.sqrt(np.einsum("ne,ne->n", vectors, vectors))
     length[length == 0] = 1.0
-    scaled: NDArray[Real] = vectors / length[:, None]
+    scaled: NDArray[Real] = np.divide(vectors, length[:, None], out=out)
     return scaled
 
 
@@ -29,6 +30,10 @@ class Gallery:
     A track is a row, in the order of the tracker's table; its buffer stays where it is in the pool, so that
     births and deaths move no vectors. The pool grows with use, in both directions, by doubling. Whatever goes in,
     or is compared, has length 1; see `unit`.
+
+    Pairs of a track and a vector that is far from it are told apart without a search. The chord between two looks
+    of cosine distance d is sqrt(2 d); by the triangle inequality no look of a track is nearer to a vector than the
+    first one is, less the longest chord from there to another.
     """
 
     def __init__(self, budget: int) -> None:
@@ -36,6 +41,8 @@ class Gallery:
         self._pool: Vectors = np.zeros((0, 1, 0), np.float32)  # (P, capacity, E), unit length
         self._place: NDArray[np.int64] = np.empty(0, np.int64)  # (T,) the track's buffer in the pool
         self._count: NDArray[np.int64] = np.empty(0, np.int64)  # (T,) embeddings ever added
+        self._first: Vectors = np.zeros((0, 0), np.float32)  # (P, E) of the buffer's track
+        self._spread: NDArray[np.float32] = np.zeros(0, np.float32)  # (P,) the longest chord from there
 
     def __len__(self) -> int:
         return len(self._place)
@@ -51,6 +58,8 @@ class Gallery:
 
     def append(self, vectors: Vectors) -> None:
         """A new track for each of `vectors` (N, E), which are its first memory."""
+        if not len(vectors):
+            return
         known, total = len(self), len(self) + len(vectors)
         if total > len(self._pool):
             self._grow(max(total, 2 * len(self._pool)), self._pool.shape[1], vectors.shape[1])
@@ -59,6 +68,7 @@ class Gallery:
         free = unused.nonzero()[0][: len(vectors)]
         self._place = np.concatenate([self._place, free])
         self._count = np.concatenate([self._count, np.zeros(len(vectors), np.int64)])
+        self._first[free], self._spread[free] = vectors, 0.0
         self.add(np.arange(known, total), vectors)
 
     def add(self, rows: NDArray[np.int64], vectors: Vectors) -> None:
@@ -69,8 +79,25 @@ class Gallery:
         needed = min(self._budget, int(self._count[rows].max()) + 1)
         if needed > capacity:
             self._grow(places, min(self._budget, 2 * capacity), size)
-        self._pool[self._place[rows], self._count[rows] % self._budget] = vectors
-        self._count[rows] += 1
+        place, count = self._place[rows], self._count[rows]
+        self._pool[place, count % self._budget] = vectors
+        self._count[rows] = count + 1
+        if self._budget > 1:
+            chord = _chord(self._first.take(place, axis=0), vectors)
+            self._spread[place] = np.maximum(self._spread[place], chord)
+
+    def apart(
+        self, rows: NDArray[np.int64], columns: NDArray[np.int64], vectors: Vectors, limit: float
+    ) -> NDArray[np.bool_]:
+        """(P,) which of the tracks `rows` surely are further than `limit` from their own row of `vectors` (D, E).
+
+        The others may be nearer or not. In a gallery of one look that is asked of none: a distance costs no more.
+        """
+        if self._budget == 1:
+            return np.zeros(len(rows), np.bool_)
+        place = self._place[rows]
+        chord = _chord(self._first.take(place, axis=0), vectors.take(columns, axis=0))
+        return np.asarray(chord - self._spread[place] > np.sqrt(2.0 * limit) + SLACK)
 
     def distances(
         self,
@@ -92,14 +119,16 @@ class Gallery:
             nearest: how many.
             enough: (P,) distances that will do: where the newest look is as near, no nearer one is searched for.
         """
-        looks = vectors[columns]
+        looks = vectors.take(columns, axis=0)
         if enough is None or nearest > 1:
             return self._searched(rows, looks, nearest)
-        newest = self._pool[self._place[rows], (self._count[rows] - 1) % self._budget]
-        made = 1.0 - np.einsum("pe,pe->p", newest, looks).astype(np.float64)
+        made, hoped = np.full(len(rows), np.inf), (enough >= 0).nonzero()[0]
+        some = rows[hoped]
+        newest = self._pool[self._place[some], (self._count[some] - 1) % self._budget]
+        made[hoped] = 1.0 - np.einsum("pe,pe->p", newest, looks.take(hoped, axis=0)).astype(np.float64)
         far = (made > enough).nonzero()[0]
         if len(far):
-            made[far] = self._searched(rows[far], looks[far], nearest)
+            made[far] = self._searched(rows[far], looks.take(far, axis=0), nearest)
         return np.asarray(made)
 
     def _searched(self, rows: NDArray[np.int64], looks: Vectors, nearest: int) -> NDArray[np.float64]:
@@ -110,7 +139,8 @@ class Gallery:
         for part in ((turn < WIDE).nonzero()[0], (turn >= WIDE).nonzero()[0]):
             if len(part):
                 width = int(turn[part].max()) + 1
-                made[part] = self._nearest(rows[part], turn[part], looks[part], width, nearest)
+                few = looks.take(part, axis=0) if len(part) < len(looks) else looks
+                made[part] = self._nearest(rows[part], turn[part], few, width, nearest)
         return np.asarray(made)
 
     def _nearest(
@@ -161,6 +191,10 @@ class Gallery:
             raise InputError("state: 'gallery' is missing or of another length; from another tracker?")
         made = Gallery(self._budget)
         made._pool, made._count, made._place = np.array(pool), np.array(count), np.arange(len(pool))
+        made._first = made._pool[:, 0].copy()
+        chord = _chord(made._pool, made._first[:, None])
+        chord[np.arange(pool.shape[1]) >= made._count[:, None]] = 0.0
+        made._spread = chord.max(axis=1, initial=0.0)
         return made
 
     def _grow(self, places: int, capacity: int, size: int) -> None:
@@ -170,3 +204,13 @@ class Gallery:
             old_places, old_capacity, _ = self._pool.shape
             pool[:old_places, :old_capacity] = self._pool
         self._pool = pool
+        if places > len(self._first):
+            first, spread = np.zeros((places, size), np.float32), np.zeros(places, np.float32)
+            first[: len(self._first), : self._first.shape[1]] = self._first
+            spread[: len(self._spread)] = self._spread
+            self._first, self._spread = first, spread
+
+
+def _chord(a: Vectors, b: Vectors) -> NDArray[np.float32]:
+    """(...,) the straight line between vectors (..., E) of length 1."""
+    return np.asarray(np.sqrt(np.maximum(2.0 - 2.0 * np.einsum("...e,...e->...", a, b), 0.0)))

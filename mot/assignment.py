@@ -54,7 +54,8 @@ class Pairs(NamedTuple):
 
     def where(self, mask: Mask) -> Pairs:
         """Those marked in (P,) `mask`."""
-        return Pairs(self.rows[mask], self.columns[mask], self.weight[mask])
+        there = mask.nonzero()[0]
+        return Pairs(self.rows[there], self.columns[there], self.weight[there])
 
 
 NOTHING = Matches(np.empty(0, np.int64), np.empty(0, np.int64))
@@ -80,7 +81,7 @@ def heaviest(pairs: Pairs, shape: tuple[int, int]) -> Pairs:
     worth = pairs.weight > 0
     if not worth.all():
         pairs = pairs.where(worth)
-    if not len(pairs.rows):
+    if not len(pairs.rows) or one_to_one(pairs, shape):
         return pairs
     partner = np.full(shape[0], -1)
     left = pairs

@@ -20,7 +20,8 @@ Boxes = NDArray[np.float64]
 Rows = NDArray[np.int64]
 TINY = 1e-300  # square pixels; what two empty boxes are divided by
 DENSE = 1_000  # cells up to which all overlaps are computed
-FLAT = 50_000  # cells up to which all pairs are asked whether they meet
+SWEPT = 2_000_000  # cells up to which sorting by left edges is enough
+HAIR = 1e-6  # pixels, above rounding
 
 
 def xyxy_to_tlwh(xyxy: Boxes) -> Boxes:
@@ -42,11 +43,7 @@ def xyxy_to_xywh(xyxy: Boxes) -> Boxes:
     if kernels.fast:
         made: Boxes = kernels.fast.xyxy_to_xywh(xyxy)
         return made
-    xywh = np.empty((len(xyxy), 4))
-    np.subtract(xyxy[:, 2:], xyxy[:, :2], out=xywh[:, 2:])
-    np.multiply(xywh[:, 2:], 0.5, out=xywh[:, :2])
-    xywh[:, :2] += xyxy[:, :2]
-    return xywh
+    return _centred(xyxy).T.copy()
 
 
 def xywh_to_xyxy(xywh: Boxes) -> Boxes:
@@ -54,7 +51,7 @@ def xywh_to_xyxy(xywh: Boxes) -> Boxes:
     if kernels.fast:
         made: Boxes = kernels.fast.xywh_to_xyxy(xywh)
         return made
-    return _around(xywh, xywh[:, 2:])
+    return _around(xywh.T.copy())
 
 
 def xyxy_to_xyah(xyxy: Boxes) -> Boxes:
@@ -62,9 +59,9 @@ def xyxy_to_xyah(xyxy: Boxes) -> Boxes:
     if kernels.fast:
         made: Boxes = kernels.fast.xyxy_to_xyah(xyxy)
         return made
-    xyah = xyxy_to_xywh(xyxy)
-    xyah[:, 2] /= xyah[:, 3]
-    return xyah
+    xyah = _centred(xyxy)
+    xyah[2] /= xyah[3]
+    return xyah.T.copy()
 
 
 def xyah_to_xyxy(xyah: Boxes) -> Boxes:
@@ -72,9 +69,9 @@ def xyah_to_xyxy(xyah: Boxes) -> Boxes:
     if kernels.fast:
         made: Boxes = kernels.fast.xyah_to_xyxy(xyah)
         return made
-    size = xyah[:, 2:].copy()
-    size[:, 0] *= size[:, 1]
-    return _around(xyah, size)
+    xywh = xyah.T.copy()
+    xywh[2] *= xywh[3]
+    return _around(xywh)
 
 
 def xyxy_to_xysr(xyxy: Boxes) -> Boxes:
@@ -82,11 +79,11 @@ def xyxy_to_xysr(xyxy: Boxes) -> Boxes:
     if kernels.fast:
         made: Boxes = kernels.fast.xyxy_to_xysr(xyxy)
         return made
-    xysr = xyxy_to_xywh(xyxy)
-    ratio = xysr[:, 2] / xysr[:, 3]
-    xysr[:, 2] *= xysr[:, 3]
-    xysr[:, 3] = ratio
-    return xysr
+    xysr = _centred(xyxy)
+    ratio = xysr[2] / xysr[3]
+    xysr[2] *= xysr[3]
+    xysr[3] = ratio
+    return xysr.T.copy()
 
 
 def xysr_to_xyxy(xysr: Boxes) -> Boxes:
@@ -94,27 +91,40 @@ def xysr_to_xyxy(xysr: Boxes) -> Boxes:
     if kernels.fast:
         made: Boxes = kernels.fast.xysr_to_xyxy(xysr)
         return made
-    size = np.empty((len(xysr), 2))
-    np.sqrt(xysr[:, 2] * xysr[:, 3], out=size[:, 0])
-    np.divide(xysr[:, 2], size[:, 0], out=size[:, 1])
-    return _around(xysr, size)
+    xywh = xysr.T.copy()
+    w = np.sqrt(xywh[2] * xywh[3])
+    np.divide(xywh[2], w, out=xywh[3])
+    xywh[2] = w
+    return _around(xywh)
 
 
-def _around(centre: Boxes, size: Boxes) -> Boxes:
-    """(N, 4) xyxy of boxes of `size` (N, 2) around the first two columns of `centre`."""
-    half, xyxy = size * 0.5, np.empty((len(size), 4))
-    np.subtract(centre[:, :2], half, out=xyxy[:, :2])
-    np.add(centre[:, :2], half, out=xyxy[:, 2:])
-    return xyxy
+def _centred(xyxy: Boxes) -> Boxes:
+    """(4, N) centres and sizes of boxes (N, 4): with the numbers of all boxes side by side they are quicker."""
+    coordinates = xyxy.T.copy()
+    centre, size = coordinates[:2], coordinates[2:]
+    size -= centre
+    centre += size * 0.5
+    return coordinates
+
+
+def _around(xywh: Boxes) -> Boxes:
+    """(N, 4) xyxy of boxes (4, N), as `_centred` has them, which is written over."""
+    centre, size = xywh[:2], xywh[2:]
+    half = size * 0.5
+    np.add(centre, half, out=size)
+    centre -= half
+    return xywh.T.copy()
 
 
 def area(xyxy: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
     """(N,) areas in square pixels, `extra` pixels added to both sides."""
-    size = xyxy[:, 2:] - xyxy[:, :2]
+    x1, y1, x2, y2 = xyxy.T
+    w, h = x2 - x1, y2 - y1
     if extra:
-        size += extra
-    product: NDArray[np.float64] = size[:, 0] * size[:, 1]
-    return product
+        w += extra
+        h += extra
+    w *= h
+    return np.asarray(w)
 
 
 def clip(xyxy: Boxes, height: int, width: int) -> Boxes:
@@ -128,9 +138,11 @@ def intersection(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
     One (T, D) array per coordinate, in place: a (T, D, 2) temporary costs twice the time.
     """
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.T[:, :, None], b.T.copy()  # rows of numbers side by side
-    w = np.minimum(ax2 + extra, bx2 + extra) if extra else np.minimum(ax2, bx2)
+    w, h = np.minimum(ax2, bx2), np.minimum(ay2, by2)
+    if extra:
+        w += extra
+        h += extra
     w -= np.maximum(ax1, bx1)
-    h = np.minimum(ay2 + extra, by2 + extra) if extra else np.minimum(ay2, by2)
     h -= np.maximum(ay1, by1)
     np.maximum(w, 0.0, out=w)
     np.maximum(h, 0.0, out=h)
@@ -175,49 +187,39 @@ def overlaps(a: Boxes, b: Boxes, extra: float = 0.0) -> Overlaps:
         rows = cells // max(len(b), 1)
         return Overlaps(rows, cells - rows * len(b), flat[cells])
     rows, columns = neighbours(a, b, extra)
-    iou_ = iou_of(a[rows], b[columns], extra)
+    iou_ = iou_of(a.take(rows, axis=0), b.take(columns, axis=0), extra)
     meet = (iou_ > 0).nonzero()[0]
     return Overlaps(rows[meet], columns[meet], iou_[meet])
 
 
 def iou_of(a: Boxes, b: Boxes, extra: float = 0.0) -> NDArray[np.float64]:
     """(P,) intersection over union of each of `a` (P, 4) with its own of `b` (P, 4); see `iou`."""
-    union = area(a, extra)
-    union += area(b, extra)
-    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.T.copy(), b.T.copy()
+    a, b = a.T.copy(), b.T.copy()
+    size_a, size_b, common = a[2:] - a[:2], b[2:] - b[:2], np.minimum(a[2:], b[2:])
     if extra:
-        for edge in (ax2, ay2, bx2, by2):
-            edge += extra
-    w = np.minimum(ax2, bx2)
-    w -= np.maximum(ax1, bx1)
-    np.maximum(w, 0.0, out=w)
-    h = np.minimum(ay2, by2)
-    h -= np.maximum(ay1, by1)
-    np.maximum(h, 0.0, out=h)
-    w *= h
-    union -= w
+        for size in (size_a, size_b, common):
+            size += extra
+    common -= np.maximum(a[:2], b[:2])
+    np.maximum(common, 0.0, out=common)
+    overlap = common[0] * common[1]
+    union = size_a[0] * size_a[1]
+    union += size_b[0] * size_b[1]
+    union -= overlap
     np.maximum(union, TINY, out=union)
-    w /= union
-    return np.asarray(w)
+    overlap /= union
+    return np.asarray(overlap)
 
 
 def neighbours(a: Boxes, b: Boxes, extra: float = 0.0) -> tuple[Rows, Rows]:
-    """Rows and columns of all pairs of `a` (T, 4) and `b` (D, 4) that overlap, and of some that do not.
+    """Rows and columns of all pairs of `a` (T, 4) and `b` (D, 4) that overlap, and of some that do not; by rows.
 
-    Up to `FLAT` cells each is asked. Beyond, `b` is sorted by strips as high as the tallest box, and by left edges
-    within a strip: what can overlap a box of `a` is one run in each of the three strips at most that it can reach,
-    found by two binary searches.
+    Up to `SWEPT` cells `b` is sorted by left edges: what can overlap a box of `a` is in one run, found by two
+    binary searches. Beyond, `b` is sorted by strips as high as the tallest box, and by left edges within a strip:
+    what can overlap is in one run in each of the three strips at most that a box can reach.
     """
+    if len(a) * len(b) <= SWEPT:
+        return _swept(a, b, extra)
     ax1, ay1, ax2, ay2 = a.T.copy()
-    if len(a) * len(b) <= FLAT:
-        bx1, by1, bx2, by2 = b.T.copy()
-        meet = (ax1 - extra)[:, None] < bx2
-        meet &= (ax2 + extra)[:, None] > bx1
-        meet &= (ay1 - extra)[:, None] < by2
-        meet &= (ay2 + extra)[:, None] > by1
-        cells = meet.ravel().nonzero()[0]
-        rows = cells // len(b)
-        return rows, cells - rows * len(b)
     size_a, size_b = (a[:, 2:] - a[:, :2]).max(axis=0), (b[:, 2:] - b[:, :2]).max(axis=0)
     height = max(size_a[1], size_b[1], 1.0) + extra
     left, right = b[:, 0].min(), b[:, 0].max()
@@ -230,20 +232,34 @@ def neighbours(a: Boxes, b: Boxes, extra: float = 0.0) -> tuple[Rows, Rows]:
     first = np.floor((ay1 - size_b[1] - extra) / height)
     count = (np.floor((ay2 + extra) / height) - first).astype(np.int64) + 1
     row = np.arange(len(a)).repeat(count)
-    base = (first[row] - lowest + _within(count)) * stride
+    base = runs(first - lowest, count) * stride
     # a hair wider than the boxes, for keys are rounded; but never into the next strip
     hair = 1e-9 * stride
     start = np.maximum(ax1 - (size_b[0] + extra + left) - hair, -hair)
     end = np.minimum(ax2 + (extra - left) + hair, right - left + hair)
     low = key.searchsorted(base + start[row])
     count = np.maximum(key.searchsorted(base + end[row], "right") - low, 0)
-    return row.repeat(count), order[low.repeat(count) + _within(count)]
+    return row.repeat(count), order[runs(low, count)]
 
 
-def _within(count: Rows) -> Rows:
-    """Numbers from 0 to below each of the counts (N,), one series after the other."""
+def _swept(a: Boxes, b: Boxes, extra: float) -> tuple[Rows, Rows]:
+    """Those `neighbours` that meet in both directions, but for a hair."""
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2), reach = a.T, b.T, extra + HAIR
+    order = bx1.argsort()
+    left = bx1[order]
+    low = left.searchsorted(ax1 - ((bx2 - bx1).max(initial=0.0) + reach))
+    count = np.maximum(left.searchsorted(ax2 + reach) - low, 0)  # a box inside out has none
+    rows, columns = np.arange(len(a)).repeat(count), order[runs(low, count)]
+    meet = (ay1 - reach)[rows] < by2[columns]
+    meet &= (ay2 + reach)[rows] > by1[columns]
+    near = meet.nonzero()[0]
+    return rows[near], columns[near]
+
+
+def runs(first: Rows, count: Rows) -> Rows:
+    """(sum of counts,) whole numbers, so many (N,) from each of the first ones (N,) on."""
     total = count.cumsum()
-    return np.arange(total[-1] if len(total) else 0) - (total - count).repeat(count)
+    return np.asarray(np.arange(total[-1] if len(total) else 0) + (first - total + count).repeat(count))
 
 
 def suppress(xyxy: Boxes, scores: NDArray[np.float64], max_overlap: float) -> NDArray[np.int64]:

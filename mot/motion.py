@@ -31,7 +31,6 @@ from mot.errors import InputError
 Bank = NDArray[np.float64]
 Array = NDArray[np.float64]
 X, V, PXX, PXV, PVV = range(5)
-_POSITIONS, _VELOCITIES = slice(X, PXV + 1, PXV), slice(V, PVV + 1, PXV)  # x and pxv, by v and pvv
 MAX_GAP = 1_000_000  # frames; more would be a mistake, and the predictions are made one by one
 COUPLED = (9, 8)  # shape of a row of a coupled bank
 _AXIS = np.arange(4)
@@ -71,15 +70,19 @@ def predict(bank: Bank, q_x: Array, q_v: Array, dt: float | Array = 1.0) -> None
     if bank.shape[1:] == COUPLED:
         _predict_coupled(bank, np.concatenate([q_x, q_v], axis=-1), dt)
         return
+    x, v, pxx, pxv, pvv = planes = _planes(bank)
+    q_x, q_v, dt = _columns(q_x), _columns(q_v), dt if isinstance(dt, float) else dt.T
     if isinstance(dt, float) and dt == 1.0:  # the same as below, in fewer operations
-        bank[:, PXX] += 2 * bank[:, PXV] + bank[:, PVV] + q_x
-        bank[:, _POSITIONS] += bank[:, _VELOCITIES]
-        bank[:, PVV] += q_v
-        return
-    bank[:, X] += dt * bank[:, V]
-    bank[:, PXX] += 2 * dt * bank[:, PXV] + dt * dt * bank[:, PVV] + dt * q_x
-    bank[:, PXV] += dt * bank[:, PVV]
-    bank[:, PVV] += dt * q_v
+        pxx += 2 * pxv + pvv + q_x
+        x += v
+        pxv += pvv
+        pvv += q_v
+    else:
+        x += dt * v
+        pxx += 2 * dt * pxv + dt * dt * pvv + dt * q_x
+        pxv += dt * pvv
+        pvv += dt * q_v
+    bank[...] = planes.transpose(2, 0, 1)
 
 
 def update(bank: Bank, rows: NDArray[np.int64], z: Array, r: Array) -> None:
@@ -87,7 +90,7 @@ def update(bank: Bank, rows: NDArray[np.int64], z: Array, r: Array) -> None:
     if kernels.fast and _plain(bank):
         kernels.fast.update_bank(bank, rows, z, r)
         return
-    chosen = bank[rows]
+    chosen = bank.take(rows, axis=0)
     correct(chosen, z, r)
     bank[rows] = chosen
 
@@ -100,11 +103,25 @@ def correct(bank: Bank, z: Array, r: Array) -> None:
     if bank.shape[1:] == COUPLED:
         _correct_coupled(bank, z, r)
         return
-    both = slice(PXX, PXV + 1)
-    gain = bank[:, both] / (bank[:, PXX] + r)[:, None]  # k of the position, g of the velocity
-    bank[:, : V + 1] += gain * (z - bank[:, X])[:, None]
-    bank[:, PVV] -= gain[:, 1] * bank[:, PXV]
-    bank[:, both] -= gain[:, :1] * bank[:, both]
+    x, v, pxx, pxv, pvv = planes = _planes(bank)
+    s, y = pxx + _columns(r), z.T - x
+    k, g = pxx / s, pxv / s
+    x += k * y
+    v += g * y
+    pvv -= g * pxv
+    pxv -= k * pxv
+    pxx -= k * pxx
+    bank[...] = planes.transpose(2, 0, 1)
+
+
+def _planes(bank: Bank) -> Array:
+    """(5, A, T) a copy of a bank (T, 5, A), the numbers of all tracks side by side: arithmetic is twice as fast."""
+    return bank.transpose(1, 2, 0).copy()
+
+
+def _columns(noise: Array) -> Array:
+    """(A, T) or (A, 1) of noise (T, A) or (A,)."""
+    return noise.T if noise.ndim == 2 else noise[:, None]
 
 
 def _plain(bank: Bank) -> bool:
@@ -218,10 +235,11 @@ def _noise(*parts: tuple[float, float]) -> _Noise:
 
 
 def _variance(height: Array, noise: _Noise) -> Array:
-    """(T, K, 4) variances: (share * height)^2, and aspect^2 for the aspect ratio."""
-    std = height[:, None, None] * noise.shares
-    std[:, :, 2] = noise.aspect
-    return np.square(std, out=std)
+    """(K, T, 4) variances: (share * height)^2, and aspect^2 for the aspect ratio."""
+    std = np.multiply.outer(noise.shares, height)
+    std[:, 2] = noise.aspect[:, None]
+    squared: Array = np.square(std, out=std)
+    return squared.transpose(0, 2, 1)
 
 
 _START = _noise((2 * _POSITION, 1e-2), (10 * _VELOCITY, 1e-5))
@@ -231,29 +249,31 @@ _MEASUREMENT = _noise((_POSITION, 1e-1))
 
 def xyah_start(height: Array) -> tuple[Array, Array]:
     """Variances of position and velocity of a filter just started on a box of `height` (T,)."""
-    both = _variance(height, _START)
-    return both[:, 0], both[:, 1]
+    var_x, var_v = _variance(height, _START)
+    return var_x, var_v
 
 
 def xyah_process(height: Array) -> tuple[Array, Array]:
     """Process noise of position and velocity, from the heights (T,) before the prediction."""
-    both = _variance(height, _PROCESS)
-    return both[:, 0], both[:, 1]
+    q_x, q_v = _variance(height, _PROCESS)
+    return q_x, q_v
 
 
 def xyah_measurement(height: Array) -> Array:
     """Measurement noise, from the predicted heights (T,)."""
-    return _variance(height, _MEASUREMENT)[:, 0]
+    r: Array = _variance(height, _MEASUREMENT)[0]
+    return r
 
 
 # BoT-SORT (NirAharon/BoT-SORT): a filter over xywh, centre and size. Standard deviations are shares of the
 # box's width for x and w, of its height for y and h.
 def _of_size(size: Array, share: float) -> Array:
     """(T, 4) variances (share * side)^2 from widths and heights (T, 2)."""
-    variance = np.empty((len(size), 4))
-    np.multiply(size, share, out=variance[:, :2])
-    variance[:, 2:] = variance[:, :2]
-    return np.square(variance, out=variance)
+    variance = np.empty((4, len(size)))
+    np.multiply(size.T, share, out=variance[:2])
+    variance[2:] = variance[:2]
+    np.square(variance, out=variance)
+    return variance.T
 
 
 def xywh_start(size: Array) -> tuple[Array, Array]:

@@ -255,15 +255,16 @@ def _sound(xyxy: Any, scores: Any, labels: Any, embeddings: Any) -> bool:
         return False
     if kernels.fast:
         return kernels.fast.sound(xyxy, scores, labels) and _finite(embeddings)
+    edges = xyxy.T.copy()
+    low, high = edges[:2], edges[2:]
     # a NaN makes each of these False
     return bool(
-        xyxy.max() <= MAX_PIXELS
-        and xyxy.min() >= -MAX_PIXELS
-        and (xyxy[:, 2:] >= xyxy[:, :2]).all()
+        (low <= high).all()
+        and low.min() >= -MAX_PIXELS
+        and high.max() <= MAX_PIXELS
         and scores.min() >= 0
         and scores.max() <= 1
-        and labels.min() >= 0
-        and labels.max() < MAX_LABELS
+        and (not labels.any() or (labels.min() >= 0 and labels.max() < MAX_LABELS))
         and _finite(embeddings)
     )
 

@@ -82,9 +82,9 @@ def test_overlaps_without_a_whole_array_are_those_with_one(scene: tuple[Array, A
     a, b, extra = scene
     whole = boxes.iou(a, b, extra)
     with pytest.MonkeyPatch.context() as patch:
-        for dense, flat in ((0, 0), (0, 10_000), (10_000, 0)):
+        for dense, swept in ((0, 0), (0, 10_000), (10_000, 0)):
             patch.setattr(boxes, "DENSE", dense)
-            patch.setattr(boxes, "FLAT", flat)
+            patch.setattr(boxes, "SWEPT", swept)
             rows, columns, iou = boxes.overlaps(a, b, extra)
             assert (np.diff(rows) >= 0).all()
             order = np.lexsort([columns, rows])
@@ -101,8 +101,8 @@ def test_neighbours_that_hardly_overlap_in_every_direction(gap: float) -> None:
     x, y = np.meshgrid(pitch * np.arange(9), pitch * np.arange(30))
     grid = np.stack([x, y, x + 10, y + 10], axis=-1).reshape(-1, 4)
     with pytest.MonkeyPatch.context() as patch:
-        for flat in (0, 10**6):
-            patch.setattr(boxes, "FLAT", flat)
+        for swept in (0, 10**6):
+            patch.setattr(boxes, "SWEPT", swept)
             rows, columns, _ = boxes.overlaps(grid, grid, extra)
             found = set(zip(rows.tolist(), columns.tolist(), strict=True))
             whole = boxes.iou(grid, grid, extra).nonzero()
@@ -117,8 +117,21 @@ def test_overlaps_finer_than_the_rounding_of_places(seed: int) -> None:
     a = np.array([[np.nextafter(end, -1), 0, 30, 10]])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boxes, "DENSE", 0)
-        patch.setattr(boxes, "FLAT", 0)
+        patch.setattr(boxes, "SWEPT", 0)
         assert boxes.overlaps(a, b).columns.tolist() == boxes.iou(a, b)[0].nonzero()[0].tolist() == [1]
+
+
+def test_a_box_inside_out_overlaps_nothing() -> None:
+    """As the filter of a lost track can come to predict one."""
+    a, b = (
+        np.array([[30.0, 0, 10, 10], [0, 0, 5, 10]]),
+        np.array([[i, 0.0, i + 4.0, 10.0] for i in range(40)]),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boxes, "DENSE", 0)
+        for swept in (0, 10**6):
+            patch.setattr(boxes, "SWEPT", swept)
+            assert boxes.overlaps(a, b).rows.tolist() == [1] * 5
 
 
 def test_neighbours_are_few_where_boxes_are_spread() -> None:

@@ -114,7 +114,7 @@ class BoTSORT:
         matches = self._match(detections, looks, high, low)
         family.see(table, XYWH, matches, detections)
         sure = detections.scores[matches.columns] > config.high_threshold
-        self._looks.add(matches.rows[sure], looks[matches.columns[sure]], config.smoothing)
+        self._looks.add(matches.rows[sure], looks.take(matches.columns[sure], axis=0), config.smoothing)
         left = (high & (detections.scores >= config.new_threshold)).nonzero()[0]
         stay, new = family.prune(table, XYWH, config, left, detections, assigned)
         self._looks.keep(stay)
@@ -173,9 +173,11 @@ class BoTSORT:
             return family.match_overlap(pairs, tracks, det, limit, scores)
         pairs = family.between(pairs, tracks, det)
         gain = pairs.weight if scores is None else pairs.weight * scores[pairs.columns]
-        alike = 1.0 - self._looks.distances(pairs.rows, looks[pairs.columns]) / 2
-        unlike = alike < 1.0 - config.appearance_threshold
-        alike[unlike | (pairs.weight < 1.0 - config.proximity_threshold)] = 0.0
+        alike = np.zeros(len(pairs.rows))
+        close = (pairs.weight >= 1.0 - config.proximity_threshold).nonzero()[0]
+        distance = self._looks.distances(pairs.rows[close], looks.take(pairs.columns[close], axis=0))
+        alike[close] = 1.0 - distance / 2
+        alike[alike < 1.0 - config.appearance_threshold] = 0.0
         return family.match(pairs._replace(weight=np.maximum(gain, alike) - (1.0 - limit)), tracks, det)
 
     def _report(self, assigned: Rows) -> Tracks:

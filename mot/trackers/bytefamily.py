@@ -104,9 +104,10 @@ def make_table(tracker: str, row: tuple[int, ...] = (5, 4)) -> TrackTable:
     return TrackTable(tracker, filter=np.empty((0, *row)), born=np.empty(0), expired=np.empty(0, np.bool_))
 
 
-def xyxy_of(table: TrackTable, coordinates: Coordinates, rows: Rows | slice = slice(None)) -> boxes.Boxes:
-    """(R, 4) where the tracks `rows` are now."""
-    return coordinates.xyxy(motion.position(table["filter"])[rows])
+def xyxy_of(table: TrackTable, coordinates: Coordinates, rows: Rows | None = None) -> boxes.Boxes:
+    """(R, 4) where the tracks `rows` are now; None: all."""
+    bank = table["filter"] if rows is None else table["filter"].take(rows, axis=0)
+    return coordinates.xyxy(motion.position(bank))
 
 
 def predict(table: TrackTable, coordinates: Coordinates, dt: float) -> None:
@@ -116,12 +117,11 @@ def predict(table: TrackTable, coordinates: Coordinates, dt: float) -> None:
         kernels.fast.predict_family(table["filter"], table["state"], table["misses"], *noise, dt)
         table.step(dt)
         return
-    moving = table["state"] != TENTATIVE
-    bank = table["filter"] if moving.all() else table["filter"][moving]
-    motion.velocity(bank)[table["misses"][moving] > 0, coordinates.resting] = 0.0
+    moving = (table["state"] != TENTATIVE).nonzero()[0]
+    bank = table["filter"].take(moving, axis=0)
+    motion.velocity(bank)[:, coordinates.resting][table["misses"][moving] > 0] = 0.0
     motion.predict(bank, *coordinates.process(motion.position(bank)[:, coordinates.sides]), dt=dt)
-    if bank is not table["filter"]:
-        table["filter"][moving] = bank
+    table["filter"][moving] = bank
     table.step(dt)
 
 
@@ -145,7 +145,7 @@ def near(
 ) -> Pairs:
     """All tracks and detections of the rows `det`, ascending, that overlap, by IoU of whole pixels."""
     xyxy = xyxy_of(table, coordinates)
-    pairs = Pairs(*boxes.overlaps(xyxy, detections.xyxy[det], extra=_PIXEL))
+    pairs = Pairs(*boxes.overlaps(xyxy, detections.xyxy.take(det, axis=0), extra=_PIXEL))
     pairs = pairs._replace(columns=det[pairs.columns])
     if class_aware:
         return pairs.where(table["labels"][pairs.rows] == detections.labels[pairs.columns])
@@ -202,9 +202,9 @@ def _correct(table: TrackTable, coordinates: Coordinates, rows: Rows, det: Rows,
     if kernels.fast and not _coupled(table):
         kernels.fast.correct_family(table["filter"], rows, det, xyxy, coordinates.sides != 3)
         return
-    bank = table["filter"][rows]
+    bank = table["filter"].take(rows, axis=0)
     noise = coordinates.measurement(motion.position(bank)[:, coordinates.sides])
-    motion.correct(bank, coordinates.of(xyxy[det]), noise)
+    motion.correct(bank, coordinates.of(xyxy.take(det, axis=0)), noise)
     table["filter"][rows] = bank
 
 
@@ -268,15 +268,19 @@ def _same(table: TrackTable, coordinates: Coordinates, left: boxes.Boxes) -> tup
     if not len(lost):
         return lost, lost
     xyxy = xyxy_of(table, coordinates)
-    here, there = np.concatenate([left, xyxy[seen]]), xyxy[lost]
-    # two boxes of such an IoU begin within so much of one's width and height of each other; hardly any do
-    reach = DUPLICATE_DISTANCE / (1.0 - DUPLICATE_DISTANCE) * (there[:, 2:] - there[:, :2] + _PIXEL) + MARGIN
-    around = np.concatenate([there[:, :2] - reach, there[:, :2] + reach], axis=1)
-    columns, places = boxes.neighbours(around, here[:, [0, 1, 0, 1]])
-    if len(places):
-        same = boxes.iou_of(here[places], there[columns], _PIXEL) > 1.0 - DUPLICATE_DISTANCE
-        places, columns = places[same], columns[same]
-    return places, lost[columns]
+    here, there = np.concatenate([left, xyxy.take(seen, axis=0)]), xyxy.take(lost, axis=0)
+    # two boxes of such an IoU begin within so much of one's width of each other; hardly any do
+    reach = DUPLICATE_DISTANCE / (1.0 - DUPLICATE_DISTANCE) * (there[:, 2] - there[:, 0] + _PIXEL) + MARGIN
+    order = here[:, 0].argsort()
+    starts = here[order, 0]
+    low = starts.searchsorted(there[:, 0] - reach)
+    count = np.maximum(starts.searchsorted(there[:, 0] + reach) - low, 0)
+    if not count.any():
+        return lost[:0], lost[:0]
+    places, found = order[boxes.runs(low, count)], lost.repeat(count)
+    iou = boxes.iou_of(here.take(places, axis=0), xyxy.take(found, axis=0), _PIXEL)
+    same = iou > 1.0 - DUPLICATE_DISTANCE
+    return places[same], found[same]
 
 
 def _let_go(table: TrackTable, buffer: int) -> Mask:
@@ -326,7 +330,8 @@ def unit_looks(detections: Detections, looks: Looks, tracker: str) -> Array:
     Raises:
         InputError: there are none, or they are not as wide as those before.
     """
-    return unit(embeddings_of(detections, looks.size, tracker).astype(np.float64))
+    vectors = embeddings_of(detections, looks.size, tracker).astype(np.float64)
+    return unit(vectors, out=vectors)
 
 
 class Looks:
@@ -345,7 +350,8 @@ class Looks:
 
     def keep(self, rows: Rows) -> None:
         """Forget all tracks but `rows`."""
-        self._looks = self._looks[rows]
+        if len(rows) < len(self._looks):
+            self._looks = self._looks.take(rows, axis=0)
 
     def append(self, vectors: Array) -> None:
         """A new track for each of `vectors` (N, E)."""
@@ -356,7 +362,10 @@ class Looks:
     def add(self, rows: Rows, vectors: Array, smoothing: float) -> None:
         """The tracks `rows` (M,) look like `vectors` (M, E) now; `smoothing` is a, the weight of the past."""
         if len(rows):
-            self._looks[rows] = unit(smoothing * self._looks[rows] + (1.0 - smoothing) * vectors)
+            looks = self._looks.take(rows, axis=0)
+            looks *= smoothing
+            looks += (1.0 - smoothing) * vectors
+            self._looks[rows] = unit(looks, out=looks)
 
     def distances(
         self, rows: Rows, vectors: Array, metric: Literal["cosine", "euclidean"] = "cosine"
@@ -364,7 +373,7 @@ class Looks:
         """(P,) how unlike each of the tracks `rows` and its own of `vectors` (P, E) look: 1 - u.v, or |u - v|."""
         if not len(rows):
             return np.empty(0)
-        cosine = np.maximum(0.0, 1.0 - np.einsum("pe,pe->p", self._looks[rows], vectors))
+        cosine = np.maximum(0.0, 1.0 - np.einsum("pe,pe->p", self._looks.take(rows, axis=0), vectors))
         return np.asarray(cosine if metric == "cosine" else np.sqrt(2.0 * cosine))
 
     def state_dict(self) -> State:

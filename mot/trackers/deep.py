@@ -48,7 +48,7 @@ def predict(table: TrackTable, dt: float) -> None:
 
 def within_gate(table: TrackTable, rows: Rows, xyxy: boxes.Boxes) -> Pairs:
     """The tracks `rows`, ascending, and the boxes (D, 4) that their motion allows, with squared distances."""
-    bank = table["filter"][rows]
+    bank = table["filter"].take(rows, axis=0)
     noise = motion.xyah_measurement(bank[:, motion.X, 3])
     pairs = gate.within_reach(bank, boxes.xyxy_to_xyah(xyxy), noise)
     return pairs._replace(rows=rows[pairs.rows])
@@ -122,7 +122,9 @@ def match_overlap(
     rows, left = free.nonzero()[0], assignment.unmatched(len(xyxy), first.columns)
     if not len(rows) or not len(left):
         return assignment.NOTHING
-    pairs = Pairs(*boxes.overlaps(boxes.xyah_to_xyxy(table["filter"][rows, motion.X]), xyxy[left]))
+    pairs = Pairs(
+        *boxes.overlaps(boxes.xyah_to_xyxy(table["filter"].take(rows, axis=0)[:, motion.X]), xyxy[left])
+    )
     if labels is not None:
         pairs = pairs.where(table["labels"][rows[pairs.rows]] == labels[left[pairs.columns]])
     pairs = affordable(pairs._replace(weight=1.0 - pairs.weight), max_distance)
@@ -164,4 +166,4 @@ def prune(table: TrackTable, gallery: Gallery, max_age: float) -> None:
 def report(table: TrackTable, max_predicted: float, assigned: Rows) -> Tracks:
     """The confirmed tracks that were missed no more than `max_predicted` frames."""
     shown = ((table["state"] == CONFIRMED) & (table["misses"] <= max_predicted)).nonzero()[0]
-    return table.report(shown, boxes.xyah_to_xyxy(table["filter"][shown, motion.X]), assigned)
+    return table.report(shown, boxes.xyah_to_xyxy(table["filter"].take(shown, axis=0)[:, motion.X]), assigned)

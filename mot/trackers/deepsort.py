@@ -77,7 +77,9 @@ class DeepSORT:
         used = deep.select(detections, assigned, self.config.nms_max_overlap)
         for step in steps:
             deep.predict(self._table, step)
-        matches = self._match(detections.xyxy[used], detections.labels[used], embeddings[used], dt)
+        matches = self._match(
+            detections.xyxy[used], detections.labels[used], embeddings.take(used, axis=0), dt
+        )
         self._update(matches.rows, used[matches.columns], detections, embeddings)
         fresh = used[assignment.unmatched(len(used), matches.columns)]
         deep.spawn(self._table, self._gallery, fresh, detections, embeddings)
@@ -101,8 +103,12 @@ class DeepSORT:
         limits = config.max_cosine_distance, config.max_iou_distance
 
         def cost(some: Pairs) -> deep.Array:
+            made = np.full(len(some.rows), np.inf)
+            near = ~self._gallery.apart(some.rows, some.columns, looks, limits[0])
+            some = some.where(near)
             enough = np.where(assignment.alone(some), limits[0], -np.inf)
-            return self._gallery.distances(some.rows, some.columns, looks, config.nn_nearest, enough)
+            made[near] = self._gallery.distances(some.rows, some.columns, looks, config.nn_nearest, enough)
+            return made
 
         within = labels if config.class_aware else None
         return deep.match(table, eligible, table["misses"], xyxy, within, limits, dt, cost)
@@ -111,5 +117,5 @@ class DeepSORT:
         bank = self._table["filter"]
         noise = motion.xyah_measurement(bank[rows, motion.X, 3])
         motion.update(bank, rows, boxes.xyxy_to_xyah(detections.xyxy[det]), noise)
-        self._gallery.add(rows, embeddings[det])
+        self._gallery.add(rows, embeddings.take(det, axis=0))
         deep.see(self._table, rows, det, detections, self.config.n_init)

@@ -31,9 +31,9 @@ def within_reach(bank: motion.Bank, z: motion.Array, noise: motion.Array) -> Pai
         reach = np.sqrt(LIMIT * spread[:, :2]) * ABOVE
         around = np.concatenate([x[:, :2] - reach, x[:, :2] + reach], axis=1)
         rows, columns = boxes.neighbours(around, z[:, [0, 1, 0, 1]])
-    gap = z[columns]
-    gap -= x[rows]
+    gap = z.T.take(columns, axis=1)
+    gap -= x.T.take(rows, axis=1)
     gap *= gap
-    gap /= spread[rows]
-    distance = gap.sum(axis=1)
+    gap /= spread.T.take(rows, axis=1)
+    distance = gap.sum(axis=0)
     return Pairs(rows, columns, distance).where(distance <= LIMIT)

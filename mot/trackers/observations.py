@@ -32,6 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 from mot import assignment, boxes, kernels, motion
 from mot.assignment import Matches, Pairs
 from mot.structures import Detections, Tracks, TrackState
+from mot.trackers import oru
 from mot.trackers.table import (
     BELOW_THRESHOLD,
     CONFIRMED,
@@ -113,8 +114,9 @@ def advance(table: TrackTable, steps: list[float], process: Array) -> Mask:
         shrinking = bank[:, motion.X, 2] + bank[:, motion.V, 2] <= 0
         bank[shrinking, motion.V, 2] = 0.0
         motion.predict(bank, process[0], process[1], step)
-        table["frozen"][fresh] = bank[fresh]
-        table["lead"][fresh] = step
+        seen = fresh.nonzero()[0]
+        table["frozen"][seen] = bank.take(seen, axis=0)
+        table["lead"][seen] = step
         table.step(step)
     return missed
 
@@ -172,14 +174,15 @@ def consistency(
         return made
     column = recent(table, delta_t).argmax(axis=1)
     origin, goal = points(table["seen"][np.arange(len(table)), column]), points(xyxy)
+    of_points = [each.transpose(1, 2, 0) for each in (table["direction"], origin, goal)]  # (P, 2, T or D)
 
     def of(rows: Rows, columns: Rows) -> Array:
         total = np.zeros(np.broadcast_shapes(rows.shape, columns.shape))
-        for point, direction in enumerate(np.moveaxis(table["direction"], 1, 0)):
-            x = goal[columns, point, 0] - origin[rows, point, 0]
-            y = goal[columns, point, 1] - origin[rows, point, 1]
-            cosine = direction[rows, 0] * x
-            cosine += direction[rows, 1] * y
+        for (way_x, way_y), (from_x, from_y), (to_x, to_y) in zip(*of_points, strict=True):
+            x = to_x[columns] - from_x[rows]
+            y = to_y[columns] - from_y[rows]
+            cosine = way_x[rows] * x
+            cosine += way_y[rows] * y
             x *= x
             y *= y
             x += y
@@ -202,7 +205,7 @@ def near(
     """What tells of rows of tracks, which are at `places` (T, 4), and of detections the pairs that overlap."""
 
     def of(rows: Rows, det: Rows) -> Pairs:
-        pairs = Pairs(*overlaps(places[rows], detections.xyxy[det]))
+        pairs = Pairs(*overlaps(places.take(rows, axis=0), detections.xyxy.take(det, axis=0)))
         if class_aware:
             return pairs.where(table["labels"][rows[pairs.rows]] == detections.labels[det[pairs.columns]])
         return pairs
@@ -300,11 +303,11 @@ def observe(
     back = missed[rows]
     if back.any():
         back &= last_seen(table)[1][rows]
-        _retrace(table, rows[back], target[back], model)
-    motion.update(table["filter"], rows, _measurement(target), model.measurement)
+        oru.retrace(table, rows[back], target[back], model.process, model.measurement)
+    motion.update(table["filter"], rows, oru.measured(target), model.measurement)
     table["direction"][rows] = fresh
     table["anchor"][rows] = target
-    seen, seen_at = table["seen"][rows], table["seen_at"][rows]
+    seen, seen_at = table["seen"].take(rows, axis=0), table["seen_at"].take(rows, axis=0)
     seen[:, :-1], seen[:, -1] = seen[:, 1:], xyxy
     seen_at[:, :-1], seen_at[:, -1] = seen_at[:, 1:], table.time
     table["seen"][rows], table["seen_at"][rows] = seen, seen_at
@@ -321,9 +324,9 @@ def directions(
     if kernels.fast:
         made: Array = kernels.fast.directions(table["seen"], chosen, rows, xyxy, table["direction"].shape[1])
         return made
-    way = points(xyxy)[:, None] - points(table["seen"][rows])
+    way = points(xyxy)[:, None] - points(table["seen"].take(rows, axis=0))
     way /= np.sqrt(np.square(way).sum(axis=-1, keepdims=True)) + EPSILON
-    way *= chosen[rows][:, :, None, None]
+    way *= chosen.take(rows, axis=0)[:, :, None, None]
     total: Array = way.sum(axis=1)
     return total
 
@@ -337,7 +340,7 @@ def spawn(
         return
     anchor = np.concatenate([boxes.xyxy_to_xywh(detections.xyxy[det]), extra], axis=1)
     bank = np.zeros((count, 5, anchor.shape[1]))
-    bank[:, motion.X], bank[:, motion.PXX], bank[:, motion.PVV] = _measurement(anchor), *model.start
+    bank[:, motion.X], bank[:, motion.PXX], bank[:, motion.PVV] = oru.measured(anchor), *model.start
     table.spawn(
         det,
         detections,
@@ -363,33 +366,3 @@ def report(table: TrackTable, detections: Detections, min_hits: int, assigned: R
     table["state"] = np.where(ready, CONFIRMED, TENTATIVE)
     shown = ((table["det_index"] >= 0) & (ready | (table.updates < min_hits))).nonzero()[0]
     return table.report(shown, detections.xyxy[table["det_index"][shown]], assigned)
-
-
-def _retrace(table: TrackTable, rows: Rows, target: Array, model: Model) -> None:
-    """ORU: the filters `rows` (M,) from where they were lost to `target` (M, A), by virtual observations.
-
-    They lie on the straight way from the anchor, one at every prediction that was made: after the lead, after
-    every whole frame from there, and at the target.
-    """
-    bank, start, gap = table["frozen"][rows], table["anchor"][rows], table["misses"][rows]
-    way, passed = target - start, table["lead"][rows]
-
-    def seen(some: Rows) -> Array:
-        return _measurement(start[some] + (passed[some] / gap[some])[:, None] * way[some])
-
-    motion.correct(bank, seen(np.arange(len(rows))), model.measurement)
-    while len(going := (passed < gap).nonzero()[0]):
-        some, step = bank[going], np.minimum(1.0, gap[going] - passed[going])
-        passed[going] += step
-        motion.predict(some, model.process[0], model.process[1], 1.0 if step.min() == 1.0 else step[:, None])
-        motion.correct(some, seen(going), model.measurement)
-        bank[going] = some
-    table["filter"][rows] = bank
-
-
-def _measurement(target: Array) -> Array:
-    """(N, A) with width and height in columns 2 and 3 as the filter has it, with scale and aspect ratio there."""
-    made = target.copy()
-    made[:, 2] *= target[:, 3]
-    np.divide(target[:, 2], target[:, 3], out=made[:, 3])
-    return made

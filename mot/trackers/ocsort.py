@@ -125,7 +125,7 @@ class OCSORT:
         return gain, 0.5 * float(weight.max(initial=0.0))
 
     def _update(self, rows: Rows, det: Rows, detections: Detections, missed: Mask) -> None:
-        table, xyxy = self._table, detections.xyxy[det]
+        table, xyxy = self._table, detections.xyxy.take(det, axis=0)
         oldest = observations.oldest(table, self.config.delta_t)
         fresh = observations.directions(table, rows, oldest, centre, xyxy)
         observations.observe(table, rows, missed, xyxy, np.empty((len(rows), 0)), XYSR, fresh)

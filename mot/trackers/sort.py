@@ -58,7 +58,7 @@ class SORT:
         self._table["streak"][self._table["misses"] > 0] = 0
         for step in steps:
             self._predict(step)
-        matches = self._match(detections.xyxy[used], detections.labels[used])
+        matches = self._match(detections.xyxy.take(used, axis=0), detections.labels[used])
         self._update(matches.rows, used[matches.columns], detections)
         self._spawn(used[assignment.unmatched(len(used), matches.columns)], detections)
         self._table.keep(self._table["misses"] <= self.config.max_age)
@@ -93,7 +93,7 @@ class SORT:
 
     def _update(self, rows: Rows, det: Rows, detections: Detections) -> None:
         table = self._table
-        xysr = boxes.xyxy_to_xysr(detections.xyxy[det])
+        xysr = boxes.xyxy_to_xysr(detections.xyxy.take(det, axis=0))
         motion.update(table["filter"], rows, xysr, motion.XYSR_MEASUREMENT)
         table["streak"][rows] += 1
         table.see(rows, det, detections)
@@ -109,4 +109,6 @@ class SORT:
         ready = table["streak"] >= self.config.min_hits
         table["state"] = np.where(ready, CONFIRMED, TENTATIVE)
         shown = ((table["det_index"] >= 0) & (ready | (table.updates < self.config.min_hits))).nonzero()[0]
-        return table.report(shown, boxes.xysr_to_xyxy(table["filter"][shown, motion.X]), assigned)
+        return table.report(
+            shown, boxes.xysr_to_xyxy(table["filter"].take(shown, axis=0)[:, motion.X]), assigned
+        )

@@ -124,7 +124,7 @@ class TrackTable:
             rows = mask.nonzero()[0]
             self._view(
                 [block.take(rows, axis=1) for block in self._blocks],
-                {name: column[rows] for name, column in self._wide.items()},
+                {name: column.take(rows, axis=0) for name, column in self._wide.items()},
             )
 
     def report(self, rows: Rows, xyxy: NDArray[np.float64], assigned: Rows) -> Tracks:
@@ -254,7 +254,8 @@ def unassigned(detections: Detections, threshold: float) -> Rows:
 
 def usable(detections: Detections, assigned: Rows) -> Rows:
     """Rows of the detections that are unmatched so far and have an area."""
-    return np.flatnonzero((assigned == UNMATCHED) & has_area(detections.xyxy))
+    free: NDArray[np.bool_] = (assigned == UNMATCHED) & has_area(detections.xyxy)
+    return free.nonzero()[0]
 
 
 def split(detections: Detections, threshold: float) -> tuple[Rows, Rows]:

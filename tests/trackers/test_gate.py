@@ -16,7 +16,7 @@ LIMIT = 9.4877  # the 95 % quantile of chi-square with 4 degrees of freedom, to 
 @pytest.fixture(params=[0, 10**9], ids=["by place", "every cell"], autouse=True)
 def dense(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "DENSE", request.param)
-    monkeypatch.setattr(boxes, "FLAT", 0)
+    monkeypatch.setattr(boxes, "SWEPT", 0)
 
 
 def bank_at(x: Array, variance: Array) -> Array:

@@ -41,7 +41,7 @@ KINDS = {
                           "bytefamily.without", "bytefamily.same_label", "*._stage", "*._cost", "table.allowed",
                           "bytetrack._match", "botsort._match", "ocsort._match", "observations.match*"],
     "Kalman": ["motion", "*.predict", "sort._predict", "observations.advance", "observations.observe",
-               "observations._retrace", "observations._measurement", "observations._centre_size", "sort._update",
+               "oru", "observations._centre_size", "sort._update",
                "deepsort._update", "bytefamily.see"],
     "Mahalanobis gate": ["motion.squared_mahalanobis", "deep.motion_distance"],
     "gallery, cosine": ["appearance", "bytefamily.unit_looks", "bytefamily.add", "bytefamily.append", "bytefamily.keep",
