@@ -229,8 +229,9 @@ def neighbours(a: Boxes, b: Boxes, extra: float = 0.0) -> tuple[Rows, Rows]:
     key = (strip - lowest) * stride + (b[:, 0] - left)
     order = key.argsort()
     key = key[order]
-    first = np.floor((ay1 - size_b[1] - extra) / height)
-    count = (np.floor((ay2 + extra) / height) - first).astype(np.int64) + 1
+    first = np.floor((ay1 - size_b[1] - extra) / height - 1e-9)
+    last = np.floor((ay2 + extra) / height + 1e-9)
+    count = np.maximum((last - first).astype(np.int64) + 1, 0)  # a box inside out reaches no strip
     row = np.arange(len(a)).repeat(count)
     base = runs(first - lowest, count) * stride
     # a hair wider than the boxes, for keys are rounded; but never into the next strip

@@ -139,3 +139,18 @@ def test_neighbours_are_few_where_boxes_are_spread() -> None:
     grid = np.stack([x, y, x + 20, y + 20], axis=-1).reshape(-1, 4)
     rows, _ = boxes.neighbours(grid, grid + 5)
     assert len(rows) < 12 * len(grid)
+
+
+def test_a_box_inside_out_meets_nothing_in_any_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(0, 1000, (60, 2))
+    a, b = (np.concatenate([corner, corner + rng.uniform(5, 30, (60, 2))], axis=1) for _ in range(2))
+    a[7] = [100, 1000, 120, 0]
+    expected = boxes.iou(a, b) > 0
+    for limit in (0, 10**9):
+        monkeypatch.setattr(boxes, "SWEPT", limit)
+        rows, columns = boxes.neighbours(a, b)
+        found = np.zeros_like(expected)
+        found[rows, columns] = True
+        assert (found >= expected).all()
+        assert not found[7].any()

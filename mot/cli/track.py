@@ -101,14 +101,15 @@ def _track(args: argparse.Namespace) -> int:
         interrupt = stack.enter_context(Interrupt([s.close for s, _ in sources if getattr(s, "live", False)]))
         runs = [Tracked(args, source, name, len(sources) > 1) for source, name in sources]
         trace = isinstance(args.profile, Path)
-        with Outputs(args.overwrite) as extra:
+        inputs = [path for each in runs for path in each.inputs]
+        with Outputs(args.overwrite, inputs) as extra:
             if trace:
-                extra.refuse([args.profile])
+                extra.refuse([args.profile, *(path for each in runs for path in each.paths.values())])
             tracker = Tracker.from_config(config, detector=det_file, offline=args.offline, trace=trace)
             failed = _loop(tracker, runs, args, interrupt)
             if trace:
                 extra.add_json(args.profile, tracker.times.trace_events())
-    _report(runs, tracker, args)
+    _report([run for run in runs if run not in failed], tracker, args)
     if failed:
         return ERROR
     return 130 if interrupt.asked or any(run.summary.interrupted for run in runs) else 0
@@ -134,10 +135,15 @@ def _sources(
     """The frames and the name of the results of each; a detection file alone needs neither cv2 nor a video."""
     if args.video is None:
         return [_blank(args, det_file, needs_pictures)]
-    from mot.video import open_source
+    from mot.video import IMAGE_SUFFIXES, open_source
 
     if det_file is not None and len(args.video) > 1:
         raise ConfigError(f"--det-file: belongs to one video, but --video names {len(args.video)}")
+    pictures = [spec for spec in args.video if Path(spec).suffix.lower() in IMAGE_SUFFIXES]
+    if len(pictures) > 1:
+        raise ConfigError(
+            f"--video: {len(pictures)} single pictures; name their folder, or quote the pattern"
+        )
     sources = [stack.enter_context(closing(open_source(spec, fps=args.fps))) for spec in args.video]
     names: dict[str, str] = {}
     for source, spec in zip(sources, args.video, strict=True):
@@ -230,8 +236,9 @@ def _loop(
                 progress.advance(sum(run.summary.frames for run in runs))
                 if interrupt.asked or runs[number].outputs.enough:
                     break
-        while going:
-            going.pop().finish(tracker, interrupted=True)
+        with ExitStack() as stack:  # one that cannot be finished leaves the others whole
+            while going:
+                stack.callback(going.pop().finish, tracker, interrupted=True)
     except BaseException as error:
         for run in going:
             run.discard(error)
@@ -254,7 +261,9 @@ def _report(runs: list[Tracked], tracker: Tracker, args: argparse.Namespace) -> 
     if args.quiet:
         return
     frames = sum(run.summary.frames for run in runs)
-    seconds = max(run.summary.last for run in runs) - min(run.summary.started for run in runs)
+    seconds = max((run.summary.last for run in runs), default=0) - min(
+        (run.summary.started for run in runs), default=0
+    )
     if len(runs) > 1:
         print(f"{len(runs)} sources, {frames} frames at {frames / max(seconds, 1e-9):.1f} frames/s together")
     if tracker.times.dropped:

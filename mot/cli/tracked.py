@@ -59,9 +59,12 @@ class Tracked:
     def __init__(self, args: argparse.Namespace, source: Any, name: str, several: bool) -> None:
         self.source, self.name, self.summary = source, name, Summary()
         self._args = args
+        self._called = f"{name}: " if several else ""
         self.paths = _paths(args, name, several)
-        inputs = [Path(path) for path in (args.det_file, getattr(source, "path", None)) if path is not None]
-        self.outputs = Outputs(args.overwrite, inputs)
+        self.inputs = [
+            Path(path) for path in (args.det_file, getattr(source, "path", None)) if path is not None
+        ]
+        self.outputs = Outputs(args.overwrite, self.inputs)
         self.outputs.refuse(list(self.paths.values()))
 
     def open(self, tracker: Tracker) -> None:
@@ -100,12 +103,13 @@ class Tracked:
         lost = getattr(self.source, "lost", 0)
         if lost:
             why = "went by while it was away" if self.source.live else "could not be decoded and are missing"
-            print(f"{program}: {lost} frames of the source {why}", file=sys.stderr)
+            print(f"{program}: {self._called}{lost} frames of the source {why}", file=sys.stderr)
         if self._args.quiet:
             return
         summary, labels = self.summary, [tracker.label_names[label] for label in tracker.tracked_labels]
         what = f"objects ({', '.join(labels[:3])}{', …' if len(labels) > 3 else ''})"
-        print(f"tracked {len(summary.ids)} {what} in {summary.frames} frames at {summary.rate:.1f} frames/s")
+        much = f"{len(summary.ids)} {what} in {summary.frames} frames"
+        print(f"{self._called}tracked {much} at {summary.rate:.1f} frames/s")
         if summary.interrupted:
             print("interrupted: the results hold what was tracked so far")
         for key in ("video", "text", "jsonl"):

@@ -15,6 +15,7 @@ from mot.structures import Frame
 from mot.timing import StageTimes
 
 Item = TypeVar("Item")
+MOMENT_S = 0.2  # without another frame, after which a batch goes on its way as it is
 
 
 class StoppedError(Exception):
@@ -146,13 +147,16 @@ class Inbox:
     def take(self) -> list[Arrival]:
         """The next batch: pictures of one shape, in the order of each feed; none once all feeds have ended.
 
+        It is full, unless nothing came for a moment or a live frame, or an end, would have to wait.
+
         Raises:
             StoppedError: the run is over.
         """
         with self._changed:
             if not self._ready():
                 with self._times.stage("networks: no frame"):
-                    self._changed.wait_for(self._ready)
+                    while not self._changed.wait_for(self._ready, MOMENT_S) and not self._some():
+                        pass
             if self._stopped:
                 raise StoppedError
             batch = self._batch()
@@ -165,29 +169,39 @@ class Inbox:
             self._stopped = True
             self._changed.notify_all()
 
+    def _some(self) -> bool:
+        """Whether anything waits."""
+        return any(self._waiting.values())
+
     def _ready(self) -> bool:
-        """Whether a batch is full, or would not become fuller soon."""
-        counts = [len(waiting) for waiting in self._waiting.values()]
-        hurry = any(waiting for feed, waiting in self._waiting.items() if feed.live)
-        full = all(len(self._waiting[feed]) >= self._room for feed in self._open)
-        return self._stopped or sum(counts) >= self._size or hurry or full
+        """Whether a batch is full, or should not wait until it is."""
+        if self._stopped or not self._waiting:
+            return True
+        arrivals = [each for waiting in self._waiting.values() for each in waiting]
+        frames = sum(each.frame is not None for each in arrivals)
+        hurry = any(each.feed.live or each.frame is None for each in arrivals)
+        files = [feed for feed in self._open if not feed.live]
+        full = bool(files) and all(len(self._waiting[feed]) >= self._room for feed in files)
+        return frames >= self._size or hurry or full
 
     def _batch(self) -> list[Arrival]:
-        """One frame of each feed in turn, as long as their shape is that of the first; and ends."""
+        """One frame of each feed in turn, as long as their shape is that of the first; and ends.
+
+        Who was served goes to the end of the line, so that the first is one that has waited longest.
+        """
         batch: list[Arrival] = []
         count = -1
-        while count < len(batch) < self._size:
+        while count < len(batch):
             count = len(batch)
             for feed, waiting in list(self._waiting.items()):
-                if not waiting or len(batch) == self._size or not _together(batch, waiting[0]):
-                    continue
-                batch.append(waiting.popleft())
-                if batch[-1].frame is None:
+                if waiting and self._fits(batch, waiting[0]):
+                    batch.append(waiting.popleft())
                     del self._waiting[feed]
+                    if batch[-1].frame is not None:
+                        self._waiting[feed] = waiting
         return batch
 
-
-def _together(batch: list[Arrival], arrival: Arrival) -> bool:
-    """Whether an arrival may join a batch: its picture has the shape of the others, or it has none."""
-    shapes = {each.shape for each in (*batch, arrival) if each.frame is not None}
-    return len(shapes) < 2
+    def _fits(self, batch: list[Arrival], arrival: Arrival) -> bool:
+        """Whether an arrival may join a batch: an end; or a picture of the others' shape, while there is room."""
+        shapes = [each.shape for each in batch if each.frame is not None]
+        return arrival.frame is None or (len(shapes) < self._size and {*shapes} <= {arrival.shape})

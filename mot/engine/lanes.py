@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Sequence
+from inspect import isgenerator
 from typing import Any, Literal
 
 from mot.engine.channels import Arrival, Feed
@@ -38,7 +39,8 @@ class Lane:
             decodes=getattr(source, "pictures", True),
             live=getattr(source, "live", False),
             rate=rate_of(source),
-            close=getattr(source, "close", lambda: None),
+            # a generator cannot be closed while another thread is in it
+            close=getattr(source, "close", _nothing) if not isgenerator(source) else _nothing,
         )
 
     @property
@@ -53,6 +55,10 @@ class Lane:
             return self._session.coast(dt)
         self._last = frame.index
         return self._session.step(detections, dt, frame)
+
+
+def _nothing() -> None:
+    """What cannot be closed from outside."""
 
 
 def rate_of(source: Iterable[Frame]) -> float | None:

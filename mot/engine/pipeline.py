@@ -12,9 +12,11 @@ at the caller; so does a caller that wants no more.
 
 from __future__ import annotations
 
+import atexit
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from itertools import islice
 from typing import NamedTuple
 
@@ -24,7 +26,7 @@ from mot.structures import Detections
 from mot.timing import StageTimes
 
 AHEAD = 2  # batches that may wait between the networks and the caller
-PATIENCE_S = 0.5  # how long a thread may take to end by itself, before its source is closed
+PATIENCE_S = 0.4  # how long threads may take to end by themselves, before their sources are closed
 
 
 class Seen(NamedTuple):
@@ -51,8 +53,12 @@ def run(
         wants: whether the networks shall see a frame; asked of all, in order.
     """
     inbox, outbox = Inbox(list(feeds), size, times), Channel[list[Seen]](AHEAD)
-    threads = [_thread(f"decode {i}", _read, feed, inbox, times) for i, feed in enumerate(feeds, start=1)]
-    threads.append(_thread("networks", _observe, inbox, outbox, observe, times, wants))
+    threads = [
+        _thread(f"decode {i}", _read, feed, inbox, outbox, times) for i, feed in enumerate(feeds, start=1)
+    ]
+    networks = _thread("networks", _observe, inbox, outbox, observe, times, wants)
+    threads.append(networks)
+    _going.append((inbox, outbox, networks))
     left = len(feeds)
     try:
         for thread in threads:
@@ -67,6 +73,7 @@ def run(
         inbox.stop()
         outbox.stop()
         _join(threads, feeds)
+        _going[:] = [each for each in _going if each[2].is_alive()]
 
 
 def run_inline(
@@ -86,16 +93,14 @@ def run_inline(
 def arrivals(feed: Feed, times: StageTimes) -> Generator[Arrival]:
     """Every frame of one feed, then its end."""
     error: Exception | None = None
-    frames = iter(feed.frames)
     try:
-        for frame in times.each("decode", frames):
-            yield Arrival(feed, frame)
+        with ExitStack() as stack:
+            frames = iter(feed.frames)
+            stack.callback(getattr(frames, "close", lambda: None))
+            for frame in times.each("decode", frames):
+                yield Arrival(feed, frame)
     except Exception as failed:  # whatever it is, it is this feed's: the others go on
         error = failed
-    finally:
-        close = getattr(frames, "close", None)
-        if close is not None:
-            close()
     yield Arrival(feed, None, error)
 
 
@@ -104,11 +109,17 @@ def _thread(name: str, work: Callable[..., None], *args: object) -> threading.Th
     return threading.Thread(target=work, args=args, name=name, daemon=True)
 
 
-def _read(feed: Feed, inbox: Inbox, times: StageTimes) -> None:
+def _read(feed: Feed, inbox: Inbox, outbox: Channel[list[Seen]], times: StageTimes) -> None:
     """One feed into the inbox."""
-    with suppress(StoppedError), closing(arrivals(feed, times)) as coming:
-        for arrival in coming:
-            inbox.put(arrival)
+    try:
+        with closing(arrivals(feed, times)) as coming:
+            for arrival in coming:
+                inbox.put(arrival)
+    except StoppedError:
+        return
+    except BaseException as error:  # SystemExit and its kind: not the feed's alone
+        outbox.stop(error)
+        inbox.stop()
 
 
 def _observe(
@@ -137,11 +148,37 @@ def observed(batch: Iterable[Arrival], observe: Observer, wants: Callable[[Arriv
 
 
 def _join(threads: Sequence[threading.Thread], feeds: Sequence[Feed]) -> None:
-    """Wait for the threads; a source in which a reader hangs is closed."""
+    """Wait for the threads; live sources, which may have nothing to give, and those that hang are closed."""
+    _close([feed for feed in feeds if feed.live])
+    _wait(threads)
+    hanging = [feed for thread, feed in zip(threads, feeds, strict=False) if thread.is_alive()]
+    if hanging:
+        _close(hanging)
+        _wait(threads)
+
+
+def _close(feeds: Iterable[Feed]) -> None:
+    for feed in feeds:
+        with suppress(Exception):  # the error that led here is the one to be shown
+            feed.close()
+
+
+def _wait(threads: Sequence[threading.Thread]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
     for thread in threads:
         if thread.ident is not None:
-            thread.join(PATIENCE_S)
-    for thread, feed in zip(threads, feeds, strict=False):
-        if thread.is_alive():
-            feed.close()
-            thread.join(PATIENCE_S)
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
+# Runs whose networks may still be at work. Python would end under them, and the program with an abort.
+_going: list[tuple[Inbox, Channel[list[Seen]], threading.Thread]] = []
+
+
+@atexit.register
+def _end() -> None:
+    """When the program ends, so do the networks, after the batch that they are at."""
+    for inbox, outbox, networks in _going:
+        inbox.stop()
+        outbox.stop()
+        if networks.ident is not None:
+            networks.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -62,6 +63,7 @@ class Tracker:
         self._embedder: Any = None
         self._record: dict[str, Any] = {}
         self._chosen: Pace | None = None  # of the last run
+        self._at_work = threading.Lock()  # the networks serve one run at a time
 
     @classmethod
     def from_config(
@@ -312,8 +314,13 @@ class Tracker:
         if batch == "auto":
             batch = 16 if str(self._record.get("device")).startswith("cuda") else 4
         feeds = [lane.feed for lane in lanes]
+
+        def alone(frames: Sequence[Frame]) -> Sequence[Detections]:
+            with self._at_work:
+                return observe(frames)
+
         run = pipeline.run if any(feed.decodes for feed in feeds) else pipeline.run_inline
-        return run(feeds, observe, batch, self.times, pace.wants)
+        return run(feeds, alone, batch * pace.every, self.times, pace.wants)
 
     def _pace(self, lanes: Sequence[Lane]) -> Pace:
         """Which frames the networks see."""

@@ -133,6 +133,28 @@ def test_a_source_that_fails_leaves_the_others_running(
     assert "3.jpg" in said.err
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a.txt"]
     assert json.loads((tmp_path / "out" / "a.json").read_text())["frames"] == 9
+    assert "a: tracked" in said.out
+    assert "pictures" not in said.out
+
+
+def test_several_single_pictures_are_refused(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f"{i}.jpg"), noise(i))
+    assert run(*flags, "--video", *sorted(tmp_path.glob("*.jpg"))) == 2
+    assert "3 single pictures; name their folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "out/a.json"])
+def test_a_trace_replaces_neither_an_input_nor_a_result(
+    name: str, films: list[Path], flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = films[0].read_bytes()
+    assert run(*flags, "--video", films[0], "--profile", tmp_path / name, "--overwrite") == 2
+    assert name in capsys.readouterr().err
+    assert films[0].read_bytes() == before
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_detection_file_belongs_to_one_video(

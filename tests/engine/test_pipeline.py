@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -225,3 +227,108 @@ def test_an_inbox_does_not_wait_for_a_full_batch_when_none_will_come() -> None:
     inbox.put(Arrival(live, None))
     assert len(inbox.take()) == 3
     assert inbox.take() == []
+
+
+def endless(size: int = 8) -> Iterator[Frame]:
+    for index in count(1):
+        time.sleep(0.001)
+        yield from frames(1, size=size, start=index)
+
+
+@pytest.mark.parametrize("sizes", [[8, 16], [8] * 8])
+def test_every_live_feed_gets_its_share(sizes: list[int]) -> None:
+    """Also where pictures differ in size, and where there are more feeds than a batch has room for."""
+
+    def slow(some: Sequence[Frame]) -> list[Detections]:
+        time.sleep(0.01)
+        return see(some)
+
+    feeds = [Feed(i, endless(size), live=True) for i, size in enumerate(sizes)]
+    seen = dict.fromkeys(range(len(sizes)), 0)
+    with closing(pipeline.run(feeds, slow, 4, StageTimes())) as run:
+        for arrival, _ in run:
+            seen[arrival.feed.source] += 1  # type: ignore[index]
+            if sum(seen.values()) == 160:
+                break
+    assert min(seen.values()) > 0.5 * max(seen.values()), seen
+
+
+@pytest.mark.parametrize("silent", [1, 2, 3])
+@pytest.mark.parametrize("size", [4, 16])
+def test_silent_live_feeds_hold_no_file_up(silent: int, size: int) -> None:
+    woken = threading.Event()
+
+    def mute() -> Iterator[Frame]:
+        woken.wait()
+        yield from ()
+
+    live = [Feed(f"live {i}", mute(), live=True, close=woken.set) for i in range(silent)]
+    seen = []
+    with closing(pipeline.run([feed(frames(10), "file"), *live], see, size, StageTimes())) as run:
+        for arrival, _ in run:
+            seen.append(arrival.frame and arrival.frame.index)
+            if arrival.frame is None:
+                break
+        started = time.monotonic()
+    assert seen == [*range(1, 11), None]
+    assert time.monotonic() - started < LIMIT_S
+
+
+def test_a_source_that_waits_for_its_results_goes_on() -> None:
+    done = threading.Semaphore(1)
+
+    def in_step() -> Iterator[Frame]:
+        for frame in frames(3):
+            done.acquire()
+            yield frame
+
+    for _ in pipeline.run([feed(in_step())], see, 4, StageTimes()):
+        done.release()
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_many_silent_sources_are_closed_within_a_second(count: int) -> None:
+    woken = [threading.Event() for _ in range(count)]
+
+    def mute(event: threading.Event) -> Iterator[Frame]:
+        yield from frames(1)
+        event.wait()
+
+    feeds = [Feed(i, mute(event), live=True, close=event.set) for i, event in enumerate(woken)]
+    with closing(pipeline.run(feeds, see, 4, StageTimes())) as run:
+        next(run)
+        started = time.monotonic()
+    assert time.monotonic() - started < LIMIT_S
+
+
+def test_an_error_that_is_no_exception_of_a_feed_ends_all() -> None:
+    def leaves() -> Iterator[Frame]:
+        yield from frames(2)
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        run([feed(leaves()), feed(endless())])
+
+
+def test_the_program_ends_while_the_networks_are_at_work() -> None:
+    """Without an abort, though the interpreter goes while a batch is under way."""
+    program = """
+import numpy as np, torch
+from mot import Detections, Frame, Tracker
+
+def detector(frames):
+    x = torch.randn(1500, 1500)
+    for _ in range(12):
+        x = x @ x / 1500
+    return [Detections.empty() for _ in frames]
+
+def frames():
+    for i in range(1, 100):
+        yield Frame(image=np.zeros((8, 8, 3), np.uint8), index=i, time_s=i / 10)
+
+for _ in Tracker("sort.yml", detector=detector).track(frames()):
+    break
+"""
+    pytest.importorskip("torch")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
