@@ -24,14 +24,10 @@ from mot.errors import SourceError
 from mot.motion import MAX_GAP
 from mot.structures import Frame
 
-FIRST_WAIT_S, LONGEST_WAIT_S = (
-    0.5,
-    30.0,
-)  # before the first try to come back, and before each later one at most
+FIRST_WAIT_S = 0.5  # before the first try to come back
+LONGEST_WAIT_S = 30.0  # before any later one
 SILENT_S = 5.0  # without a picture after which a connection is given up
-FIRST_PICTURE_S = (
-    20.0  # the same before its first picture: cameras send a key picture every 10 s or more often
-)
+FIRST_PICTURE_S = 20.0  # the same before its first picture: there is a key picture every 10 s or more often
 LOOK_S = 0.1  # between two looks whether `close` was called or the stream is silent
 STALL_S = 0.5  # between the stamps of two pictures, from which on pictures are missing between them
 PROBED = 20  # pictures that FFmpeg reads before it gives the first, to find out their rate
@@ -100,8 +96,9 @@ class StreamSource:
         first: Connection | None = None,
         pause: Callable[[float], object] | None = None,
     ) -> None:
-        self._first: Connection | None = first or connect()
-        self.name, self.rate = self._first.name, self._first.rate
+        opened = first or connect()
+        self.name, self.rate = opened.name, opened.rate
+        self._opened = [opened]  # until somebody iterates, or closes: popped, because they may be two threads
         self.lost = 0
         self._connect, self._label = connect, label
         self._closed = threading.Event()
@@ -135,14 +132,15 @@ class StreamSource:
     def close(self) -> None:
         """End the iteration, from whatever thread: at once, also while it waits; afterwards there are no frames."""
         self._closed.set()
-        first, self._first = self._first, None
-        if first is not None:
-            first.close()
+        with suppress(IndexError):
+            self._opened.pop().close()
 
     def _open(self) -> Connection:
         """The connection that was opened when the source was made, then new ones."""
-        first, self._first = self._first, None
-        return first or self._connect()
+        try:
+            return self._opened.pop()
+        except IndexError:
+            return self._connect()
 
     def _say_back(self, line: _Timeline) -> None:
         """One line after each loss."""

@@ -115,8 +115,8 @@ class Pace:
         if every > self.every or needed < 0.8 * (self.every - 1):
             self.every = every
             _log.warning(
-                "realtime: the networks take %.0f ms a frame and %.4g come a second: they see every %s",
+                "realtime: the networks take %.0f ms a frame and %.4g come a second: they see %s",
                 1000 * needed / self._rate / RESERVE,
                 self._rate,
-                "frame" if every == 1 else f"{every}th frame, tracks coast between",
+                "all" if every == 1 else f"one in {every}, tracks coast between",
             )

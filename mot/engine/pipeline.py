@@ -17,7 +17,8 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
-from itertools import islice
+from dataclasses import dataclass
+from itertools import compress, islice
 from typing import NamedTuple
 
 from mot.engine.channels import Arrival, Channel, Feed, Inbox, StoppedError
@@ -36,27 +37,31 @@ class Seen(NamedTuple):
     detections: Detections | None
 
 
-def run(
-    feeds: Sequence[Feed],
-    observe: Observer,
-    size: int,
-    times: StageTimes,
-    wants: Callable[[Arrival], bool] = lambda arrival: True,
-) -> Generator[Seen]:
-    """Every frame of the `feeds`, each feed in its order, and the end of each.
+@dataclass(frozen=True)
+class Work:
+    """What is done with the frames.
 
-    Args:
-        feeds: at least one.
+    Attributes:
         observe: frames of one shape in, their detections out.
         size: frames of a batch.
         times: where time and waits are counted.
         wants: whether the networks shall see a frame; asked of all, in order.
     """
-    inbox, outbox = Inbox(list(feeds), size, times), Channel[list[Seen]](AHEAD)
+
+    observe: Observer
+    size: int
+    times: StageTimes
+    wants: Callable[[Arrival], bool] = lambda arrival: True
+
+
+def run(feeds: Sequence[Feed], work: Work) -> Generator[Seen]:
+    """Every frame of the `feeds` (at least one), each feed in its order, and the end of each."""
+    times = work.times
+    inbox, outbox = Inbox(list(feeds), work.size, times), Channel[list[Seen]](AHEAD)
     threads = [
         _thread(f"decode {i}", _read, feed, inbox, outbox, times) for i, feed in enumerate(feeds, start=1)
     ]
-    networks = _thread("networks", _observe, inbox, outbox, observe, times, wants)
+    networks = _thread("networks", _observe, inbox, outbox, work)
     threads.append(networks)
     _going.append((inbox, outbox, networks))
     left = len(feeds)
@@ -76,18 +81,12 @@ def run(
         _going[:] = [each for each in _going if each[2].is_alive()]
 
 
-def run_inline(
-    feeds: Sequence[Feed],
-    observe: Observer,
-    size: int,
-    times: StageTimes,
-    wants: Callable[[Arrival], bool] = lambda arrival: True,
-) -> Generator[Seen]:
+def run_inline(feeds: Sequence[Feed], work: Work) -> Generator[Seen]:
     """The same without threads, one feed after the other: for frames without pictures, which are there at once."""
     for feed in feeds:
-        coming = arrivals(feed, times)
-        while batch := list(islice(coming, size)):
-            yield from observed(batch, observe, wants)
+        coming = arrivals(feed, work.times)
+        while batch := list(islice(coming, work.size)):
+            yield from observed(batch, work)
 
 
 def arrivals(feed: Feed, times: StageTimes) -> Generator[Arrival]:
@@ -122,29 +121,23 @@ def _read(feed: Feed, inbox: Inbox, outbox: Channel[list[Seen]], times: StageTim
         inbox.stop()
 
 
-def _observe(
-    inbox: Inbox,
-    outbox: Channel[list[Seen]],
-    observe: Observer,
-    times: StageTimes,
-    wants: Callable[[Arrival], bool],
-) -> None:
+def _observe(inbox: Inbox, outbox: Channel[list[Seen]], work: Work) -> None:
     """Batches from the inbox through the networks into the outbox."""
     try:
         while batch := inbox.take():
-            outbox_batch = list(observed(batch, observe, wants))
-            with times.stage("networks: queue full"):
-                outbox.put(outbox_batch)
+            seen = list(observed(batch, work))
+            with work.times.stage("networks: queue full"):
+                outbox.put(seen)
     except BaseException as error:
         outbox.stop(error)
 
 
-def observed(batch: Iterable[Arrival], observe: Observer, wants: Callable[[Arrival], bool]) -> Iterator[Seen]:
+def observed(batch: Sequence[Arrival], work: Work) -> Iterator[Seen]:
     """A batch with the detections of those frames that are wanted."""
-    arrivals = [(arrival, arrival.frame is not None and wants(arrival)) for arrival in batch]
-    frames = [arrival.frame for arrival, wanted in arrivals if wanted and arrival.frame is not None]
-    found = iter(observe(frames) if frames else ())
-    return (Seen(arrival, next(found) if wanted else None) for arrival, wanted in arrivals)
+    wanted = [each.frame is not None and work.wants(each) for each in batch]
+    frames = [each.frame for each in compress(batch, wanted) if each.frame is not None]
+    found = iter(work.observe(frames) if frames else ())
+    return (Seen(each, next(found) if asked else None) for each, asked in zip(batch, wanted, strict=True))
 
 
 def _join(threads: Sequence[threading.Thread], feeds: Sequence[Feed]) -> None:

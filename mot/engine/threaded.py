@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext, suppress
 
 from mot.engine.channels import Channel, StoppedError
 from mot.engine.outputs import Sink
@@ -43,13 +44,10 @@ class Threaded:
         self._channel.stop()
         self._thread.join()
         error, self._error = self._error, None
-        if error is None:
+        with suppress(Exception) if error else nullcontext():  # the first error is the one to be shown
             self._sink.close()
-            return
-        try:
+        if error:
             raise error
-        finally:
-            self._sink.close()
 
     def _work(self) -> None:
         try:

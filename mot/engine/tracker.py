@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -270,7 +270,12 @@ class Tracker:
         Raises:
             SourceError: a source cannot be opened, before any work.
         """
-        lanes = [self._lane(source, Span.parse(start, end, stride)) for source in sources]
+        lanes: list[Lane] = []
+        with ExitStack() as opened:
+            for source in sources:
+                lanes.append(self._lane(source, Span.parse(start, end, stride)))
+                opened.callback(lanes[-1].feed.close)
+            opened.pop_all()  # all could be opened: what follows closes them
         return self._track(lanes, self.observe, ended)
 
     def _lane(self, source: SourceLike, span: Span, follow: Follow | None = None) -> Lane:
@@ -320,7 +325,7 @@ class Tracker:
                 return observe(frames)
 
         run = pipeline.run if any(feed.decodes for feed in feeds) else pipeline.run_inline
-        return run(feeds, alone, batch * pace.every, self.times, pace.wants)
+        return run(feeds, pipeline.Work(alone, batch * pace.every, self.times, pace.wants))
 
     def _pace(self, lanes: Sequence[Lane]) -> Pace:
         """Which frames the networks see."""

@@ -16,7 +16,7 @@ import pytest
 from mot import Detections, Frame, MotError
 from mot.engine import pipeline
 from mot.engine.channels import Arrival, Channel, Feed, Inbox, StoppedError
-from mot.engine.pipeline import Seen
+from mot.engine.pipeline import Seen, Work
 from mot.timing import StageTimes
 
 LIMIT_S = 1.0  # in which everything has to stop
@@ -35,7 +35,7 @@ def see(some: Sequence[Frame]) -> list[Detections]:
 
 
 def run(feeds: list[Feed], observe: Callable[..., list[Detections]] = see, size: int = 4) -> list[Seen]:
-    return list(pipeline.run(feeds, observe, size, StageTimes()))
+    return list(pipeline.run(feeds, Work(observe, size, StageTimes())))
 
 
 def feed(source: Iterator[Frame], name: str = "a", live: bool = False) -> Feed:
@@ -67,7 +67,7 @@ def test_every_frame_of_every_feed_in_its_order(size: int, counts: list[int]) ->
 def test_inline_is_the_same() -> None:
     made = run([feed(frames(11), "a"), feed(frames(3), "b")])
     times = StageTimes()
-    inline = list(pipeline.run_inline([feed(frames(11), "a"), feed(frames(3), "b")], see, 4, times))
+    inline = list(pipeline.run_inline([feed(frames(11), "a"), feed(frames(3), "b")], Work(see, 4, times)))
 
     def plain(seen: list[Seen], name: str) -> list[object]:
         return [(a.frame and a.frame.index, a.error) for a, _ in seen if a.feed.source == name]
@@ -98,7 +98,7 @@ def test_a_reader_waits_while_nobody_takes() -> None:
             read.append(frame.index)
             yield frame
 
-    with closing(pipeline.run([feed(watched())], see, 4, StageTimes())) as seen:
+    with closing(pipeline.run([feed(watched())], Work(see, 4, StageTimes()))) as seen:
         next(seen)
         time.sleep(0.1)
         ahead = len(read)
@@ -120,7 +120,9 @@ def test_of_a_live_feed_only_the_newest_frame_counts() -> None:
         time.sleep(0.05)
         return see(some)
 
-    seen = [a.frame.index for a, _ in pipeline.run([feed(camera(), live=True)], slow, 1, times) if a.frame]
+    seen = [
+        a.frame.index for a, _ in pipeline.run([feed(camera(), live=True)], Work(slow, 1, times)) if a.frame
+    ]
     assert seen[0] == 1
     assert seen[-1] == 51, "the newest is never lost"
     assert seen == sorted(set(seen))
@@ -147,7 +149,7 @@ def test_networks_that_fail_stop_all_with_their_error() -> None:
 
     started, seen = time.monotonic(), 0
     with pytest.raises(MotError, match="out of memory"):
-        for _ in pipeline.run([feed(frames(10**9))], fails, 4, StageTimes()):
+        for _ in pipeline.run([feed(frames(10**9))], Work(fails, 4, StageTimes())):
             seen += 1
     assert time.monotonic() - started < LIMIT_S
     assert seen == 20, "what was seen before is given before"
@@ -164,7 +166,7 @@ def test_a_caller_that_wants_no_more(taken: int) -> None:
         finally:
             closed.set()
 
-    seen = pipeline.run([feed(endless())], see, 4, StageTimes())
+    seen = pipeline.run([feed(endless())], Work(see, 4, StageTimes()))
     for _ in range(taken):
         next(seen)
     started = time.monotonic()
@@ -180,7 +182,7 @@ def test_a_source_that_hangs_is_closed() -> None:
         yield from frames(4)
         woken.wait()
 
-    with closing(pipeline.run([Feed("a", hangs(), close=woken.set)], see, 4, StageTimes())) as seen:
+    with closing(pipeline.run([Feed("a", hangs(), close=woken.set)], Work(see, 4, StageTimes()))) as seen:
         next(seen)
         started = time.monotonic()
     assert time.monotonic() - started < LIMIT_S
@@ -194,7 +196,7 @@ def test_waits_are_counted() -> None:
         time.sleep(0.01)
         return see(some)
 
-    list(pipeline.run([feed(frames(40))], slow, 4, times))
+    list(pipeline.run([feed(frames(40))], Work(slow, 4, times)))
     assert times.waits["associate: no detections"] > 0.05
     assert times.waits["decode: queue full"] > 0.02
     events = times.trace_events()["traceEvents"]
@@ -245,7 +247,7 @@ def test_every_live_feed_gets_its_share(sizes: list[int]) -> None:
 
     feeds = [Feed(i, endless(size), live=True) for i, size in enumerate(sizes)]
     seen = dict.fromkeys(range(len(sizes)), 0)
-    with closing(pipeline.run(feeds, slow, 4, StageTimes())) as run:
+    with closing(pipeline.run(feeds, Work(slow, 4, StageTimes()))) as run:
         for arrival, _ in run:
             seen[arrival.feed.source] += 1  # type: ignore[index]
             if sum(seen.values()) == 160:
@@ -264,7 +266,7 @@ def test_silent_live_feeds_hold_no_file_up(silent: int, size: int) -> None:
 
     live = [Feed(f"live {i}", mute(), live=True, close=woken.set) for i in range(silent)]
     seen = []
-    with closing(pipeline.run([feed(frames(10), "file"), *live], see, size, StageTimes())) as run:
+    with closing(pipeline.run([feed(frames(10), "file"), *live], Work(see, size, StageTimes()))) as run:
         for arrival, _ in run:
             seen.append(arrival.frame and arrival.frame.index)
             if arrival.frame is None:
@@ -282,7 +284,7 @@ def test_a_source_that_waits_for_its_results_goes_on() -> None:
             done.acquire()
             yield frame
 
-    for _ in pipeline.run([feed(in_step())], see, 4, StageTimes()):
+    for _ in pipeline.run([feed(in_step())], Work(see, 4, StageTimes())):
         done.release()
 
 
@@ -295,7 +297,7 @@ def test_many_silent_sources_are_closed_within_a_second(count: int) -> None:
         event.wait()
 
     feeds = [Feed(i, mute(event), live=True, close=event.set) for i, event in enumerate(woken)]
-    with closing(pipeline.run(feeds, see, 4, StageTimes())) as run:
+    with closing(pipeline.run(feeds, Work(see, 4, StageTimes()))) as run:
         next(run)
         started = time.monotonic()
     assert time.monotonic() - started < LIMIT_S

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 
 from mot import Detections, Frame, MotError, Reason, Tracker
 from mot.engine.config import ARCHITECTURES, read_config
-from mot.errors import ConfigError, FormatError, InputError, WeightsError
+from mot.errors import ConfigError, FormatError, InputError, SourceError, WeightsError
 from mot.perception.files import DetectionFile
 from mot.resources import shipped
 from mot.trackers import TRACKERS
@@ -62,6 +62,36 @@ def test_every_source_is_a_session_of_its_own(video: list[Frame]) -> None:
     a, b = tracker.session(), tracker.session()
     image = np.zeros((48, 64, 3), np.uint8)
     assert a.update(image).ids.tolist() == a.update(image).ids.tolist() == b.update(image).ids.tolist() == [1]
+
+
+def test_track_many_tells_whose_frame_it_is_and_who_failed(video: list[Frame]) -> None:
+    def breaks() -> Iterator[Frame]:
+        yield from video[:3]
+        raise ValueError("cut off")
+
+    tracker = Tracker("sort.yml", detector=Boxes())
+    ends: dict[int, Exception | None] = {}
+    made = list(tracker.track_many([video, breaks()], ended=ends.__setitem__))
+    alone = [tracks.xyxy.tolist() for _, tracks in tracker.track(video)]
+    assert [tracks.xyxy.tolist() for number, _, tracks in made if number == 0] == alone
+    assert [frame.index for number, frame, _ in made if number == 1] == [1, 2, 3]
+    assert {tracks.ids.tolist()[0] for _, _, tracks in made} == {1}
+    assert (ends[0], str(ends[1])) == (None, "cut off")
+    with pytest.raises(ValueError, match="cut off"):
+        list(tracker.track_many([breaks(), video]))
+
+
+def test_what_was_opened_is_closed_where_another_source_is_missing() -> None:
+    class Camera(list[Frame]):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    camera = Camera()
+    with pytest.raises(SourceError, match=r"missing\.mp4"):
+        Tracker("sort.yml", detector=Boxes()).track_many([camera, "missing.mp4"])
+    assert camera.closed
 
 
 @pytest.mark.parametrize("batch", [1, 3, 16])
