@@ -28,8 +28,15 @@ def doctor() -> int:
     return _start("doctor")
 
 
-def _start(name: str) -> int:
-    # How long torch's threads look for work before they sleep, in rounds; OpenMP takes 300,000 unasked. As fast on
-    # an idle machine; on one where others work too, twice as fast and with half the processor time.
+def spin_for_a_moment() -> None:
+    """Set how long torch's threads look for work before they sleep, in rounds; OpenMP takes 300,000 unasked.
+
+    As fast on an idle machine; on one where others work too, twice as fast and with half the processor time. It
+    counts for a torch that is imported later.
+    """
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
+def _start(name: str) -> int:
+    spin_for_a_moment()
     return run(f"mot-{name}", lambda: int(import_module(f"mot.cli.{name}").main()))

@@ -42,6 +42,7 @@ import frame_by_frame
 import torch
 from contestants import AS_MOT, SINGLY, TOGETHER, Spec
 
+from mot.cli.entry import spin_for_a_moment
 from mot.engine.config import read_config
 from mot.video import open_source
 
@@ -246,6 +247,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], help="contestants by name")
     parser.add_argument("--json", type=Path, help="write every run here")
     args = parser.parse_args()
+    spin_for_a_moment()  # as mot's programs do, and here for all
     frames = args.frames or open_source(args.video).frame_count
     if frames is None:
         parser.error("--frames: the video does not say how many it has")
