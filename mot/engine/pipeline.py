@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from itertools import compress, islice
 from typing import NamedTuple
 
+from mot.engine import memory
 from mot.engine.channels import Arrival, Channel, Feed, Inbox, StoppedError
 from mot.engine.session import Observer
 from mot.structures import Detections
@@ -64,7 +65,7 @@ def run(feeds: Sequence[Feed], work: Work) -> Generator[Seen]:
     networks = _thread("networks", _observe, inbox, outbox, work)
     threads.append(networks)
     _going.append((inbox, outbox, networks))
-    left = len(feeds)
+    left, count = len(feeds), 0
     try:
         for thread in threads:
             thread.start()
@@ -74,6 +75,10 @@ def run(feeds: Sequence[Feed], work: Work) -> Generator[Seen]:
             for seen in batch:
                 left -= seen.arrival.frame is None
                 yield seen
+            count += len(batch)
+            if count >= memory.EVERY:
+                memory.give_back()
+                count = 0
     finally:
         inbox.stop()
         outbox.stop()
